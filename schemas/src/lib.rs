@@ -1,0 +1,16 @@
+//! The vocabulary of Tidewater: what a change is, where it stands in history, and why one is refused.
+//!
+//! Everything here is pure: no I/O, no async, no clock. The same input gives the same output on every machine, which
+//! is what makes the final state a function of the log.
+
+pub mod change;
+pub mod origin;
+pub mod reject;
+pub mod row;
+pub mod version;
+
+pub use change::{Change, Op, Tenant, UserId};
+pub use origin::Origin;
+pub use reject::{RejectCode, Rejection};
+pub use row::{FieldSet, FieldValue, Row};
+pub use version::{Lane, Version};
