@@ -3,14 +3,19 @@
 //! Everything here is pure: no I/O, no async, no clock. The same input gives the same output on every machine, which
 //! is what makes the final state a function of the log.
 
+pub mod avro;
 pub mod change;
+pub mod draft;
 pub mod origin;
+pub mod profile;
 pub mod reject;
 pub mod row;
 pub mod version;
 
 pub use change::{Change, Op, Tenant, UserId};
+pub use draft::Draft;
 pub use origin::Origin;
+pub use profile::{Derivation, Derived, Field, Fingerprint, Format, Kind, Limit, Profile};
 pub use reject::{RejectCode, Rejection};
 pub use row::{FieldSet, FieldValue, Row};
 pub use version::{Lane, Version};

@@ -81,20 +81,12 @@ impl Row {
     /// The named fields.
     #[must_use]
     pub fn named(&self) -> FieldSet {
-        self.0
-            .iter()
-            .enumerate()
-            .filter(|(_, value)| value.is_some())
-            .map(|(field, _)| field)
-            .collect()
+        self.0.iter().enumerate().filter(|(_, value)| value.is_some()).map(|(field, _)| field).collect()
     }
 
     /// Position and value of every named field, in order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &FieldValue)> {
-        self.0
-            .iter()
-            .enumerate()
-            .filter_map(|(field, value)| value.as_ref().map(|value| (field, value)))
+        self.0.iter().enumerate().filter_map(|(field, value)| value.as_ref().map(|value| (field, value)))
     }
 
     /// The slots by position, to write by; as long as the row was made.
