@@ -1,12 +1,16 @@
 //! The one door to Kafka: sources, sinks, administration.
 
 mod assignment;
+mod cluster;
 pub mod config;
+mod launch;
 mod queue;
 pub mod sink;
 pub mod source;
 
+pub use cluster::Cluster;
 pub use config::Config;
+pub use launch::{Machine, Route, launch, sink_to, to_failure};
 pub use sink::{KafkaSink, SinkConfig};
 pub use source::{KafkaSource, SourceConfig};
 

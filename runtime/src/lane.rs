@@ -103,8 +103,8 @@ where
         if !forwards.is_empty() {
             let started = Instant::now();
             let refused = self.retry(|| shop.sink.write(&forwards)).await?;
-            shop.metrics.write_seconds(started.elapsed());
-            shop.metrics.forwarded(forwards.len().saturating_sub(refused.len()));
+            shop.metrics.write.record(started.elapsed());
+            shop.metrics.forwarded.add(forwards.len().saturating_sub(refused.len()) as u64);
             for (at, rejection) in refused {
                 let Some(origin) = origins.get(at) else {
                     debug_assert!(false, "a sink refuses only what it was given");
@@ -141,7 +141,7 @@ where
             });
         }
         for Rejected { rejection, .. } in &rejected {
-            self.shop.metrics.rejected(rejection.code);
+            self.shop.metrics.reject(rejection.code);
         }
         Ok(())
     }
@@ -158,9 +158,9 @@ where
                     let limits = &self.shop.limits;
                     let schedule =
                         schedule.get_or_insert_with(|| Schedule::new(limits.retry_min, limits.retry_max));
-                    self.shop.metrics.retried();
+                    self.shop.metrics.retries.add(1);
                     self.shop.troubles.report(self.epoch, self.index, &cause);
-                    sleep(schedule.next()).await;
+                    sleep(schedule.next_wait()).await;
                 }
                 settled => {
                     if schedule.is_some() {

@@ -1,13 +1,17 @@
-//! How a process lives and how records move. Knows Kafka, not users.
+//! The machinery of Tidewater: how a process lives and how records move. It knows Kafka, not users.
 
 pub mod backoff;
+pub mod boot;
 pub mod clock;
+pub mod config;
 pub mod dead;
 pub mod fault;
 pub mod health;
+pub mod http;
 pub mod kafka;
 mod lane;
 pub mod ledger;
+pub mod lifecycle;
 pub mod limits;
 pub mod logs;
 pub mod memory;
@@ -19,3 +23,9 @@ pub mod telemetry;
 pub mod trouble;
 pub mod vitals;
 pub mod worker;
+
+pub use boot::{Context, Service, boot};
+pub use clock::Clock;
+pub use health::Health;
+pub use lifecycle::{Failure, Lifecycle};
+pub use worker::Worker;

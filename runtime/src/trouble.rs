@@ -32,7 +32,7 @@ impl Troubles {
         trouble.text = cause.to_string();
         if !trouble.told && trouble.since.elapsed() >= HICCUP {
             trouble.told = true;
-            warn!(lane, error = crate::logs::chain(cause), "a lane waits and tries again");
+            warn!(lane, error = %crate::logs::chain(cause), "a lane waits and tries again");
         }
     }
 

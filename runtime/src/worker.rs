@@ -46,7 +46,7 @@ pub enum Ended {
 }
 
 /// Bound on one commit and on leaving the group, so that shutdown always ends.
-const PATIENCE: tokio::time::Duration = tokio::time::Duration::from_secs(10);
+const PATIENCE: tokio::time::Duration = tokio::time::Duration::from_secs(5);
 
 type Committing = Pin<Box<dyn Future<Output = (Vec<(Epoch, Offset)>, Result<(), Fault>)> + Send>>;
 
@@ -236,7 +236,7 @@ where
             return;
         }
         if let Some(owned) = self.owned.get_mut(&epoch) {
-            self.vitals.metrics.received(1);
+            self.vitals.metrics.records_in.add(1);
             owned.park(record);
         }
         self.admit(epoch);
@@ -327,8 +327,8 @@ where
                 }
             }
             Err(Fault::Transient(cause)) => {
-                self.vitals.metrics.commit_failed();
-                warn!(error = crate::logs::chain(&cause), "a commit failed and will be tried again");
+                self.vitals.metrics.commit_failures.add(1);
+                warn!(error = %crate::logs::chain(&cause), "a commit failed and will be tried again");
             }
             Err(fault @ Fault::Fatal { .. }) => self.fail(fault),
         }

@@ -115,7 +115,7 @@ where
         let waited = drain.started.elapsed();
         info!(partitions = drain.epochs.len(), waited_ms = waited.as_millis(), "partitions let go");
         if let Some(released) = drain.released {
-            self.vitals.metrics.rebalance_waited(waited);
+            self.vitals.metrics.rebalance_wait.record(waited);
             // Whoever asked may have stopped waiting; the partitions are let go either way.
             released.send(()).ok();
         }

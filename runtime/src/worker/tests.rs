@@ -103,6 +103,11 @@ impl Sink for Dead {
     }
 }
 
+fn vitals() -> Vitals {
+    let telemetry = crate::telemetry::Telemetry::new("test").unwrap();
+    Vitals::new(&crate::Health::new(), &telemetry, crate::Clock::fixed(0), &["bad", "refused"])
+}
+
 struct Bench {
     log: MemoryLog,
     shelf: Shelf,
@@ -117,7 +122,7 @@ fn bench(limits: Limits, weather: Weather) -> Bench {
     let (source, group) = MemorySource::join(log.clone(), "g", "", weather);
     let parts = Parts { source, mark: (), stage: Plain, sink: shelf.clone(), dead: dead.clone(), limits };
     let shutdown = CancellationToken::new();
-    let worker = Worker::new(parts, Vitals::unwatched());
+    let worker = Worker::new(parts, vitals());
     #[allow(clippy::disallowed_methods, reason = "a test's worker has no lifecycle")]
     let worker = tokio::spawn(worker.run(shutdown.clone()));
     Bench { log, shelf, dead, group, shutdown, worker }
