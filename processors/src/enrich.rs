@@ -6,12 +6,12 @@ mod tables;
 pub use config::Config;
 pub use tables::{Folder, Shelf};
 
-use crate::outgoing::{facts, outgoing, rejection};
+use crate::outgoing::{outgoing, rejection};
 use runtime::fault::{Fault, Verdict};
 use runtime::record::Outgoing;
 use runtime::stage::{Admitted, Stage};
 use schemas::avro::{Codec, Unreadable};
-use schemas::{Profile, enrich, headers};
+use schemas::{Profile, enrich, facts, headers};
 use std::sync::Arc;
 
 /// The stage.
@@ -41,12 +41,15 @@ impl Stage for Enrich {
             Err(Unreadable::Newer(error)) => {
                 return Err(Fault::transient(format!("{}/{}: {error}", record.place, record.offset)));
             }
-            Err(Unreadable::Wrong(wrong)) => return Ok(Verdict::Reject(rejection(wrong, Vec::new()))),
+            Err(Unreadable::Wrong(wrong)) => {
+                let carried = facts::carried(|name| record.headers.last(name).map(|text| &text[..]));
+                return Ok(Verdict::Reject(rejection(wrong, carried)));
+            }
         };
         let change = enrich::enrich(&self.profile, &self.shelf.tables(), change);
         Ok(match outgoing(&self.codec, &change, record) {
             Ok(outgoing) => Verdict::Forward(outgoing),
-            Err(wrong) => Verdict::Reject(rejection(wrong, facts(&change))),
+            Err(wrong) => Verdict::Reject(rejection(wrong, facts::of(&change))),
         })
     }
 }

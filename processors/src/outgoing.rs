@@ -15,15 +15,6 @@ pub(crate) fn rejection(rejection: schemas::Rejection, facts: Vec<(&'static str,
     Rejection { code: code.as_str(), reason: code.reason(), field, facts }
 }
 
-/// Where a change stands in history, as headers.
-pub(crate) fn facts(change: &Change) -> Vec<(&'static str, String)> {
-    vec![
-        (headers::ORIGIN, change.origin.to_string()),
-        (headers::VERSION, change.version.to_string()),
-        (headers::ID, change.id.to_string()),
-    ]
-}
-
 /// The record that carries `change` on, in the partition it came from.
 ///
 /// # Errors

@@ -8,13 +8,13 @@ mod fold;
 pub use config::Config;
 pub use fold::Fold;
 
-use crate::outgoing::{facts, outgoing, rejection};
+use crate::outgoing::{outgoing, rejection};
 use runtime::Clock;
 use runtime::fault::{Fault, Rejection, Verdict};
 use runtime::record::{Outgoing, Record, Timestamp};
 use runtime::stage::{Admitted, Stage};
 use schemas::avro::Codec;
-use schemas::{Change, Draft, Lane, Origin, Profile, RejectCode, Version, accept, headers, json, rules};
+use schemas::{Change, Draft, Lane, Origin, Profile, RejectCode, Version, accept, facts, headers, json, rules};
 use std::sync::Arc;
 
 /// How far a version may lie ahead of this machine's clock, in milliseconds.
@@ -62,7 +62,7 @@ impl Validate {
 
     fn judge(&self, record: &Record, version: Version, origin: Origin) -> Result<Outgoing, Rejection> {
         let place = |id: Option<String>| {
-            let mut facts = vec![(headers::ORIGIN, origin.to_string()), (headers::VERSION, version.to_string())];
+            let mut facts = facts::of_place(&origin, version);
             facts.extend(id.map(|id| (headers::ID, id)));
             facts
         };
@@ -74,7 +74,7 @@ impl Validate {
             None => accept::accept_null(stands),
         };
         let change = accepted.map_err(|wrong| rejection(wrong, place(id)))?;
-        let facts = facts(&change);
+        let facts = facts::of(&change);
         self.finish(change, record).map_err(|wrong| rejection(wrong, facts))
     }
 

@@ -8,12 +8,14 @@
 mod codec;
 mod conversion;
 mod framing;
+mod own;
 mod read;
 mod wire;
 mod write;
 
 pub use codec::{Codec, DecodeError};
 pub use framing::{Framing, Unframed};
+pub use own::Unreadable;
 pub use wire::Malformed;
 pub use write::EncodeError;
 

@@ -9,6 +9,7 @@ pub mod calendar;
 pub mod change;
 pub mod draft;
 pub mod enrich;
+pub mod facts;
 pub mod headers;
 pub mod json;
 pub mod origin;

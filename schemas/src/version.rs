@@ -29,6 +29,9 @@ impl Version {
     /// Versions of one partition are at least this far apart, so that the low bits are free for lane and phase.
     pub const STEP: i64 = 8;
 
+    /// The earliest live version there can be.
+    pub const FIRST: Self = Self(Self::STEP | (Lane::Live as i64) << 1);
+
     /// `None` if `raw` is not positive or has the phase bit set.
     #[must_use]
     pub fn new(raw: i64) -> Option<Self> {

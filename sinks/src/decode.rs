@@ -4,7 +4,7 @@ use runtime::Clock;
 use runtime::fault::{Fault, Rejection, Verdict};
 use runtime::stage::{Admitted, Stage};
 use schemas::avro::{Codec, Unreadable};
-use schemas::{Change, Lane, RejectCode, headers};
+use schemas::{Change, Lane, RejectCode, facts, headers};
 use std::time::Duration;
 
 /// How far a version may lie ahead of this machine's clock, in milliseconds.
@@ -71,7 +71,7 @@ impl Stage for Decode {
                 return Err(Fault::transient(format!("{}/{}: {error}", record.place, record.offset)));
             }
             Err(Unreadable::Wrong(wrong)) => {
-                let facts = headers::carried(|name| record.headers.last(name).map(|text| &text[..]));
+                let facts = facts::carried(|name| record.headers.last(name).map(|text| &text[..]));
                 return Ok(Verdict::Reject(rejection(wrong, facts)));
             }
         };
@@ -85,7 +85,7 @@ impl Stage for Decode {
         }
         if self.horizon.is_past(&change, now_ms) {
             let wrong = schemas::Rejection::new(RejectCode::ChangeTooOld);
-            return Ok(Verdict::Reject(rejection(wrong, change.facts())));
+            return Ok(Verdict::Reject(rejection(wrong, facts::of(&change))));
         }
         Ok(Verdict::Forward(change))
     }

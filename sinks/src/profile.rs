@@ -14,7 +14,7 @@ use runtime::fault::{Cause, Exit, Fault};
 use runtime::health::Condition;
 use runtime::limits::Limits;
 use runtime::stage::{Refused, Sink};
-use schemas::{Change, Lane, RejectCode, Version};
+use schemas::{Change, Lane, RejectCode, Version, facts};
 use std::future::Future;
 use store::cache::{CacheError, Invalidator, Key};
 use store::cql::{Blame, Groups, WriteError, Writer};
@@ -157,7 +157,7 @@ impl<P: Profiles, C: Invalidate> Sink for ProfileSink<P, C> {
             .into_iter()
             .filter_map(|at| {
                 let wrong = schemas::Rejection::new(RejectCode::StoreRefused);
-                Some((at, rejection(wrong, batch.get(at)?.facts())))
+                Some((at, rejection(wrong, facts::of(batch.get(at)?))))
             })
             .collect())
     }

@@ -166,6 +166,6 @@ fn read(folder: &Path, file: &OsString) -> Result<(TableName, Table), Problem> {
     let name: TableName =
         name_of(file).ok_or_else(|| bad("not named <table>@<YYYYMMDDTHHMMSSZ>.csv".into()))?;
     let text = std::fs::read_to_string(folder.join(file)).map_err(|error| bad(error.to_string()))?;
-    let table = text.parse().map_err(|error: schemas::reference::TableError| bad(error.to_string()))?;
+    let table = Table::parse(&text).map_err(|error| bad(error.to_string()))?;
     Ok((name, table))
 }
