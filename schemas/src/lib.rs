@@ -3,14 +3,18 @@
 //! Everything here is pure: no I/O, no async, no clock. The same input gives the same output on every machine, which
 //! is what makes the final state a function of the log.
 
+pub mod avro;
 pub mod change;
 pub mod draft;
+pub mod headers;
 pub mod origin;
 pub mod profile;
 pub mod reject;
 pub mod row;
+pub mod topics;
 pub mod version;
 
+pub use avro::{Codec, DecodeError, EncodeError};
 pub use change::{Change, Op, Tenant, UserId};
 pub use draft::Draft;
 pub use origin::Origin;
