@@ -3,6 +3,7 @@
 //! Everything here is pure: no I/O, no async, no clock. The same input gives the same output on every machine, which
 //! is what makes the final state a function of the log.
 
+pub mod avro;
 pub mod change;
 pub mod draft;
 pub mod origin;

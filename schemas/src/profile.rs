@@ -3,6 +3,18 @@
 //! A field is added by editing that one file. Everything that depends on the fields (validation, enrichment, columns,
 //! the wire) takes them from here, by position.
 
+mod annotation;
+mod load;
+mod problem;
+mod record;
+
+pub use load::{CHANGE, ChangeSchema, HISTORY, PROFILE};
+pub use problem::{LoadError, Problem};
+
+pub(crate) use problem::Problems;
+
+use crate::FieldValue;
+use crate::avro::ReadPlan;
 use regex::Regex;
 use std::collections::HashMap;
 use std::fmt;
@@ -14,6 +26,7 @@ pub struct Profile {
     positions: HashMap<Box<str>, usize>,
     change_schema: Box<str>,
     fingerprint: Fingerprint,
+    plans: HashMap<Fingerprint, ReadPlan>,
 }
 
 impl Profile {
@@ -39,6 +52,11 @@ impl Profile {
     #[must_use]
     pub fn change_schema(&self) -> &str {
         &self.change_schema
+    }
+
+    /// How to read what was written with a kept schema.
+    pub(crate) fn read_plan(&self, writer: Fingerprint) -> Option<&ReadPlan> {
+        self.plans.get(&writer)
     }
 }
 
@@ -66,6 +84,21 @@ pub struct Field {
     pub index: bool,
     /// Set by `enrich` from another field; producers may not name it.
     pub derived: Option<Derived>,
+}
+
+impl Field {
+    /// Whether a number lies within `min` and `max`; true of anything else. NaN lies within no bound.
+    #[must_use]
+    pub fn is_in_range(&self, value: &FieldValue) -> bool {
+        let number = match *value {
+            FieldValue::Int(number) => Limit::Integer(number.into()),
+            FieldValue::Long(number) => Limit::Integer(number),
+            FieldValue::Float(number) => Limit::Real(number.into()),
+            FieldValue::Double(number) => Limit::Real(number),
+            FieldValue::Bool(_) | FieldValue::Text(_) | FieldValue::Bytes(_) => return true,
+        };
+        self.min.is_none_or(|min| min.is_at_most(number)) && self.max.is_none_or(|max| number.is_at_most(max))
+    }
 }
 
 /// The type of a field. Every field is nullable.
