@@ -60,11 +60,10 @@ fn listed(members: &[String]) -> String {
 impl Error {
     /// Of a client that could not be made.
     pub(super) fn of_creation(error: KafkaError) -> Self {
-        match error {
-            KafkaError::ClientConfig(_, reason, key, _) => Self::Setting { key, reason },
-            KafkaError::ClientCreation(reason) => Self::Client { reason },
-            other => Self::Client { reason: other.to_string() },
+        if let KafkaError::ClientConfig(_, reason, key, _) = error {
+            return Self::Setting { key, reason };
         }
+        Self::Client { reason: error.to_string() }
     }
 
     /// Whether the person who called can cure it by changing what was asked for or configured; else the world failed.
