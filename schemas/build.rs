@@ -19,11 +19,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     table.push_str("]\n");
     let out = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
     fs::write(Path::new(&out).join("history.rs"), table)?;
-    emit("cargo::rerun-if-changed=avro/history");
+    println!("cargo::rerun-if-changed=avro/history");
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
-fn emit(instruction: &str) {
-    println!("{instruction}");
 }

@@ -6,12 +6,15 @@
 pub mod avro;
 pub mod change;
 pub mod draft;
+pub mod headers;
 pub mod origin;
 pub mod profile;
 pub mod reject;
 pub mod row;
+pub mod topics;
 pub mod version;
 
+pub use avro::{Codec, DecodeError, EncodeError};
 pub use change::{Change, Op, Tenant, UserId};
 pub use draft::Draft;
 pub use origin::Origin;

@@ -91,3 +91,6 @@ pub fn next_place(previous: i64, append_ms: i64) -> i64 {
     let clock = append_ms.saturating_mul(1000) & !LOW_BITS;
     previous.saturating_add(Version::STEP).max(clock)
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,7 +98,9 @@ impl Annotation {
                 Some(Recipe::Lookup { table: table.into(), column: column.into(), from: from.into() })
             })
         };
-        self.recipe = recipe.or(self.recipe.take());
+        if recipe.is_some() {
+            self.recipe = recipe;
+        }
     }
 
     /// The rules between annotations.

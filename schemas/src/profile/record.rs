@@ -102,9 +102,9 @@ fn nullable(field: &Value) -> Result<&Value, &'static str> {
 }
 
 fn kind(at: &str, schema: &Value, problems: &mut Problems) -> Option<Kind> {
-    let (name, logical) = match schema {
-        Value::String(name) => (Some(name.as_str()), None),
-        _ => (schema.get("type").and_then(Value::as_str), schema.get("logicalType")),
+    let (name, logical) = match schema.as_str() {
+        Some(name) => (Some(name), None),
+        None => (schema.get("type").and_then(Value::as_str), schema.get("logicalType")),
     };
     if schema.get("tidewater").is_some() {
         problems.add(format!("{at}.tidewater"), "annotations stand on the field, not on its type");
