@@ -1,11 +1,12 @@
 //! `tidewater lag`: how far behind each stage is, in records and in time.
 
+use crate::Error;
 use crate::config::Config;
 use crate::instant::age;
 use crate::stage::Stage;
 use crate::table::{Column, Table};
-use crate::{Error, now_ms};
 use clap::Args;
+use runtime::clock::Clock;
 use runtime::kafka::{Admin, Committed, Group, Reader, Span, Watermarks};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -84,7 +85,7 @@ impl Lag {
             let committed = group.committed(&topic, i32::try_from(watermarks.len()).unwrap_or(i32::MAX)).await?;
             let mut rows = rows_of(stage, &watermarks, &committed);
             let oldest = oldest_of(config, &topic, &rows).await?;
-            let now = now_ms();
+            let now = Clock::system().now_ms();
             for row in &mut rows {
                 row.oldest_ms = oldest.get(&row.partition).map(|at| now.saturating_sub(*at).max(0));
             }
@@ -136,8 +137,8 @@ async fn oldest_of(config: &Config, topic: &str, rows: &[Behind]) -> Result<BTre
     let mut oldest = BTreeMap::new();
     while oldest.len() < spans.len() {
         let Some(record) = reader.next().await? else { break };
-        if let Some(at) = record.time.millis() {
-            oldest.entry(record.partition).or_insert(at);
+        if let Some(at) = record.timestamp.millis() {
+            oldest.entry(record.place.partition).or_insert(at);
         }
     }
     Ok(oldest)

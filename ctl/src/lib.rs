@@ -13,7 +13,6 @@ mod rewind;
 mod stage;
 mod table;
 mod topics;
-mod wire;
 
 use clap::Parser;
 use command::Command;
@@ -38,11 +37,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// The wall clock, in milliseconds since 1970-01-01.
-fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 fn execute(command: Command) -> Result<(), Error> {

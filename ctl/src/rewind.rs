@@ -14,6 +14,7 @@ use crate::table::{Column, Table};
 use clap::Args;
 use mark::Mark;
 use runtime::kafka::{Admin, Committed, Group, Watermarks};
+use schemas::topics;
 use std::collections::BTreeMap;
 use std::io::Write;
 use target::Target;
@@ -67,7 +68,7 @@ impl Rewind {
         let group = Group::new(&config.kafka, &self.group)?;
         group.refuse_if_busy().await?;
         let mut moves = self.moves(&admin, &group, &topic).await?;
-        if name == schemas::origin::RAW {
+        if name == topics::RAW {
             check_floor(&moves, config.floor)?;
             let targets = moves.iter().map(|to| (to.partition, to.to)).collect::<BTreeMap<_, _>>();
             let mut marks = mark::marks_at(config, &admin, &targets).await?;

@@ -1,7 +1,7 @@
 //! The stages of the path: which group reads which topic.
 
-use crate::wire::topics;
 use clap::ValueEnum;
+use schemas::topics;
 use std::fmt;
 
 /// One worker of the path, in path order.

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::table::{Column, Table};
 use clap::{Args, Subcommand, ValueEnum};
 use runtime::kafka::{Admin, Plan, Step, TopicSpec};
+use schemas::topics::{self, Replication, Topic};
 use std::io::Write;
 
 /// Looks after the topics.
@@ -27,7 +28,7 @@ pub(crate) struct Apply {
     #[arg(long, value_enum, default_value = "production")]
     profile: Profile,
     /// Partitions of each topic, fixed for its life
-    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(i32).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = topics::PARTITION_COUNT_DEFAULT, value_parser = clap::value_parser!(i32).range(1..=1024))]
     partitions: i32,
     /// Only show the plan
     #[arg(long)]
@@ -69,21 +70,23 @@ impl Apply {
     }
 
     fn specs(&self, config: &Config) -> Vec<TopicSpec> {
-        let replication = match self.profile {
-            Profile::Production => 3,
-            Profile::Local => 1,
+        let replication = self.profile.replication();
+        let spec = |topic: &Topic| TopicSpec {
+            name: config.topic(topic.name),
+            partitions: self.partitions,
+            replication: replication.factor,
+            configs: topic.settings(replication).map(|(key, value)| (key.to_owned(), value)).into(),
         };
-        let _ = &self.profile;
-        use crate::wire::topics;
-        [topics::RAW, topics::VALID, topics::ENRICHED, topics::DEAD]
-            .iter()
-            .map(|name| TopicSpec {
-                name: config.topic(name),
-                partitions: self.partitions,
-                replication,
-                configs: [("message.timestamp.type".to_owned(), "LogAppendTime".to_owned())].into(),
-            })
-            .collect()
+        topics::ALL.iter().map(spec).collect()
+    }
+}
+
+impl Profile {
+    fn replication(self) -> Replication {
+        match self {
+            Self::Production => Replication::CLUSTER,
+            Self::Local => Replication::LOCAL,
+        }
     }
 }
 

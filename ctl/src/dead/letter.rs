@@ -1,8 +1,7 @@
 //! One dead letter, read from its headers.
 
-use crate::wire::headers;
-use jiff::Timestamp;
-use runtime::kafka::reader::Record;
+use runtime::record::Record;
+use schemas::headers;
 
 use serde_json::{Map, Value, json};
 
@@ -29,11 +28,11 @@ pub(super) struct Letter {
 impl Letter {
     pub(super) fn of(record: &Record) -> Self {
         let text = |name: &str| text_of(record, name);
-        let at = text(headers::AT).parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
+        let at = record.headers.last(headers::AT).and_then(|at| headers::instant(at)).map(|micros| micros / 1_000);
         Self {
-            partition: record.partition,
-            offset: record.offset,
-            at_ms: at.or(record.time.millis()).unwrap_or_default(),
+            partition: record.place.partition,
+            offset: record.offset.0,
+            at_ms: at.or(record.timestamp.millis()).unwrap_or_default(),
             stage: text(headers::STAGE),
             code: text(headers::CODE),
             field: text(headers::FIELD),
@@ -71,7 +70,7 @@ impl Letter {
 
 /// A header's value; empty if it is missing, null or no text.
 fn text_of(record: &Record, name: &str) -> String {
-    let value = record.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
+    let value = record.headers.last(name).map(|value| String::from_utf8_lossy(value).into_owned());
     value.unwrap_or_default()
 }
 

@@ -1,15 +1,15 @@
 //! `tidewater dead list`: the newest dead letters, one a line.
 
 use super::letter::{Letter, shown};
+use crate::Error;
 use crate::config::Config;
 use crate::instant::{Since, rfc3339};
 use crate::stage::Stage;
 use crate::table::{Column, Table};
-use crate::wire::topics;
-use crate::{Error, now_ms};
 use clap::Args;
+use runtime::clock::Clock;
 use runtime::kafka::{Admin, Reader, Span};
-use schemas::RejectCode;
+use schemas::{RejectCode, topics};
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -63,7 +63,7 @@ impl List {
             spans.push(Span { partition: held.partition, from: held.low, to: held.high });
         }
         if let Some(since) = self.since {
-            let firsts = admin.offsets_since(&topic, since.millis(now_ms())).await?;
+            let firsts = admin.offsets_since(&topic, since.millis(Clock::system().now_ms())).await?;
             for (span, first) in spans.iter_mut().zip(firsts) {
                 span.from = first;
             }

@@ -4,11 +4,10 @@ use super::letter::{Letter, shown};
 use crate::Error;
 use crate::config::Config;
 use crate::table::printable;
-use crate::wire::{headers, topics};
 use clap::Args;
-use runtime::kafka::reader::Record;
 use runtime::kafka::{Admin, Reader, Span};
-use schemas::Origin;
+use runtime::record::Record;
+use schemas::{Origin, headers, topics};
 use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::str::FromStr;
@@ -64,12 +63,12 @@ impl Which {
         }
     }
 
-    fn is(&self, record: &Record, letter: &Letter) -> bool {
+    fn is(&self, config: &Config, letter: &Letter) -> bool {
         match self {
-            Self::Letter { offset, .. } => record.offset == *offset,
+            Self::Letter { offset, .. } => letter.offset == *offset,
             Self::Of(origin) => {
                 let origin = origin.to_string();
-                letter.origin == origin || letter.place == origin || letter.place.ends_with(&format!(".{origin}"))
+                letter.origin == origin || letter.place == config.topic(&origin)
             }
         }
     }
@@ -102,7 +101,7 @@ impl Show {
         let mut count = 0_u32;
         while let Some(record) = reader.next().await? {
             let letter = Letter::of(&record);
-            if self.which.is(&record, &letter) {
+            if self.which.is(config, &letter) {
                 count += 1;
                 self.write(&record, &letter, out)?;
             }
@@ -137,7 +136,7 @@ impl Show {
     fn object_of(&self, record: &Record, letter: &Letter) -> Map<String, Value> {
         let mut object = letter.to_json();
         let foreign = record.headers.iter().filter(|(name, _)| !headers::is_ours(name));
-        let foreign = foreign.map(|(name, value)| (name.clone(), self.content(value.as_deref())));
+        let foreign = foreign.map(|(name, value)| (name.to_string(), self.content(value.map(|value| &**value))));
         object.insert("headers".to_owned(), Value::Object(foreign.collect()));
         object.insert("key".to_owned(), self.content(record.key.as_deref()));
         object.insert("value".to_owned(), self.content(record.value.as_deref()));

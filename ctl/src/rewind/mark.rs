@@ -6,11 +6,10 @@
 
 use crate::Error;
 use crate::config::Config;
-use crate::wire::{headers, topics};
 use bytes::Bytes;
-use runtime::kafka::reader::{Record, Time};
 use runtime::kafka::{Admin, Reader, Span, Watermarks};
-use schemas::{Lane, Origin, Version, version};
+use runtime::record::{Record, Timestamp};
+use schemas::{Lane, Origin, Version, headers, topics, version};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -70,7 +69,7 @@ pub(super) async fn marks_at(
     admin: &Admin,
     targets: &BTreeMap<i32, i64>,
 ) -> Result<BTreeMap<i32, Mark>, Error> {
-    let raw = config.topic(schemas::origin::RAW);
+    let raw = config.topic(topics::RAW);
     let watermarks = admin.watermarks(&raw).await?;
     let mut search = Search::new(targets);
     search.run(config, admin, before_all(config, &raw, targets, &watermarks).await?).await?;
@@ -85,7 +84,7 @@ pub(super) async fn marks_at(
     let mut reader = Reader::open(&config.kafka, &raw, &spans)?;
     while let Some(record) = reader.next().await? {
         let append_ms = appended(&record)?;
-        if let Some(fold) = folds.get_mut(&record.partition) {
+        if let Some(fold) = folds.get_mut(&record.place.partition) {
             fold.step(append_ms);
         }
     }
@@ -115,12 +114,12 @@ async fn before_all(
 }
 
 fn appended(record: &Record) -> Result<i64, Error> {
-    if let Time::Append(ms) = record.time {
+    if let Timestamp::LogAppend(ms) = record.timestamp {
         return Ok(ms);
     }
     Err(Error::Failed(format!(
-        "the raw record {}/{} carries its producer's time; make a raw topic with message.timestamp.type=LogAppendTime",
-        record.partition, record.offset
+        "{}/{} carries its producer's time; make a raw topic with message.timestamp.type=LogAppendTime",
+        record.place, record.offset
     )))
 }
 
@@ -162,8 +161,8 @@ impl<'t> Search<'t> {
         let mut reader = Reader::open(&config.kafka, topic, &spans)?;
         while !spans.is_empty() {
             let Some(record) = reader.next().await? else { break };
-            self.see(record.header(headers::ORIGIN), record.header(headers::VERSION));
-            if self.is_settled(record.partition) {
+            self.see(record.headers.last(headers::ORIGIN), record.headers.last(headers::VERSION));
+            if self.is_settled(record.place.partition) {
                 spans.retain(|span| !self.is_settled(span.partition));
             }
         }

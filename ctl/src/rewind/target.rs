@@ -24,9 +24,10 @@ impl Target {
             Self::Start => Ok(held.low),
             Self::Time(_) => Ok(since.unwrap_or(held.high)),
             Self::Offset(offset) if (held.low..=held.high).contains(&offset) => Ok(offset),
-            Self::Offset(_) => {
-                Err(format!("partition {} holds offsets {} to {}; name one of them", held.partition, held.low, held.high))
-            }
+            Self::Offset(_) => Err(format!(
+                "partition {} holds offsets {} to {}; name one of them",
+                held.partition, held.low, held.high
+            )),
         }
     }
 }

@@ -6,14 +6,20 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tracing::debug;
+use tokio::time::{Instant, sleep};
 
 /// How long one call may wait for its broker: longer than the election of a leader or coordinator takes, short enough
 /// for a person to wait for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Before a call that no broker was ready for is made again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// So many of the client's errors are looked at to say why nobody answered.
+const COMPLAINTS_MAX: u32 = 64;
 
 /// Remembers what the client last complained about: a time-out alone does not say why nobody answered.
 #[derive(Debug, Default)]
@@ -22,10 +28,6 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    fn keep(&self, text: &str) {
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
-    }
-
     fn heard(&self) -> String {
         let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         complaint.as_ref().map_or_else(String::new, |text| format!(" ({text})"))
@@ -34,14 +36,14 @@ impl Listener {
 
 impl ClientContext for Listener {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        debug!(facility, text, "kafka client");
-        if facility == "FAIL" || (level as i32) <= (RDKafkaLogLevel::Error as i32) {
-            self.keep(text);
-        }
+        super::client_log(level, facility, text);
     }
 
-    fn error(&self, _: KafkaError, reason: &str) {
-        self.keep(reason);
+    fn error(&self, error: KafkaError, reason: &str) {
+        // Said beside every other error of a lone broker, and less than they say.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
     }
 }
 
@@ -68,15 +70,23 @@ impl Client {
         &self.consumer
     }
 
-    /// Runs `call`, which waits for a broker, on a thread that may wait.
+    /// Runs `call`, which waits for a broker, on a thread that may wait; again while a broker is only getting ready.
     pub(super) async fn ask<T, F>(&self, asked: impl Into<String>, call: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&BaseConsumer<Listener>) -> Result<T, KafkaError> + Send + 'static,
+        F: Fn(&BaseConsumer<Listener>) -> Result<T, KafkaError> + Send + Sync + 'static,
     {
-        let consumer = Arc::clone(&self.consumer);
-        let answer = tokio::task::spawn_blocking(move || call(&consumer)).await.map_err(|_| Error::ThreadEnded)?;
-        answer.map_err(|error| self.failed(asked, error))
+        let call = Arc::new(call);
+        let patience_ends = Instant::now() + PATIENCE;
+        loop {
+            let (consumer, call) = (Arc::clone(&self.consumer), Arc::clone(&call));
+            let answer = tokio::task::spawn_blocking(move || call(&consumer)).await.map_err(|_| Error::ThreadEnded)?;
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) if error::is_silence(&error) && Instant::now() < patience_ends => sleep(ASK_AGAIN).await,
+                Err(error) => return Err(self.failed(asked, error)),
+            }
+        }
     }
 
     /// Says of a failed call whether nobody answered or somebody refused.
@@ -88,6 +98,10 @@ impl Client {
     }
 
     pub(super) fn silent(&self, asked: impl Into<String>) -> Error {
+        // The client's errors wait in its queue until somebody polls, and a poll that met one may answer with nothing.
+        for _ in 0..COMPLAINTS_MAX {
+            drop(self.consumer.poll(Duration::ZERO));
+        }
         Error::NoAnswer {
             brokers: self.brokers.to_string(),
             asked: asked.into(),

@@ -34,7 +34,7 @@ pub enum Error {
     },
     #[error("topic {topic} does not exist; create it first")]
     TopicMissing { topic: String },
-    #[error("{0}")]
+    #[error(transparent)]
     Obstacles(#[from] Obstacles),
     #[error(
         "group {group} has members{}, and only they may move its offsets; stop every one of them, wait until the \
@@ -84,6 +84,11 @@ impl Error {
     }
 }
 
+/// Also of an administrative operation, which the library leaves out.
+fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() }
+}
+
 /// Whether `error` says that no broker could be asked, rather than that one refused.
 pub(super) fn is_silence(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
@@ -91,7 +96,7 @@ pub(super) fn is_silence(error: &KafkaError) -> bool {
         return true;
     }
     matches!(
-        error.rdkafka_error_code(),
+        code_of(error),
         Some(
             Code::OperationTimedOut
                 | Code::RequestTimedOut
@@ -114,7 +119,7 @@ pub(super) fn is_silence(error: &KafkaError) -> bool {
 /// What to do about a refusal, where the code says it.
 pub(super) fn hint(error: &KafkaError) -> &'static str {
     use RDKafkaErrorCode as Code;
-    match error.rdkafka_error_code() {
+    match code_of(error) {
         Some(Code::InvalidReplicationFactor) => " (fewer brokers run than replicas are asked for)",
         Some(Code::TopicAlreadyExists) => " (somebody else made it at the same time: try again)",
         Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed) => {

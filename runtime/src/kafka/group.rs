@@ -97,7 +97,7 @@ impl Group {
         self.refuse_if_busy().await?;
         let name = topic.to_owned();
         let list = targets.to_vec();
-        let commit = self.client.ask("", move |consumer| {
+        let commit = self.client.ask(format!("move the offsets of group {}", self.name), move |consumer| {
             let mut offsets = TopicPartitionList::with_capacity(list.len());
             for target in &list {
                 let mut element = offsets.add_partition(&name, target.partition);

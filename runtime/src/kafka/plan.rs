@@ -70,34 +70,48 @@ pub struct Difference {
 /// A difference that no call can mend without harm to the records already there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
-    #[error(
-        "topic {topic} has {is} partitions, not {wanted}: the count is fixed for the life of a topic, since another \
-         one would put the records of one key into two partitions; ask for {is}, or for a topic of another name"
-    )]
+    #[error("topic {topic} has {is} partitions, not {wanted}")]
     Partitions { topic: String, is: i32, wanted: i32 },
-    #[error(
-        "topic {topic} keeps {is} copies of a partition, not {wanted}: give it more with kafka-reassign-partitions, \
-         then try again"
-    )]
+    #[error("topic {topic} keeps {is} copies of each partition, not {wanted}")]
     Replication { topic: String, is: i32, wanted: i32 },
-    #[error(
-        "topic {topic} has {TIMESTAMP_TYPE}={is}, not {wanted}: altering it would leave the records already there with \
-         their old time; delete the topic if nothing in it is needed, or ask for a topic of another name"
-    )]
+    #[error("topic {topic} has {TIMESTAMP_TYPE}={is}, not {wanted}")]
     TimestampType { topic: String, is: String, wanted: String },
 }
 
-/// Every obstacle found, one a line.
+impl Obstacle {
+    /// Why it is one, and what to do.
+    fn cure(&self) -> &'static str {
+        match self {
+            Self::Partitions { .. } => {
+                "the count is fixed for the life of a topic, since another one would put the records of one key into \
+                 two partitions: ask for the count that is there, or for topics of another name"
+            }
+            Self::Replication { .. } => {
+                "give each partition more copies with kafka-reassign-partitions, then try again"
+            }
+            Self::TimestampType { .. } => {
+                "altering it would leave the records already there with their old time: delete the topic if nothing \
+                 in it is needed, or ask for topics of another name"
+            }
+        }
+    }
+}
+
+/// Every obstacle found; prints one a line, then what to do about each kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacles(pub Vec<Obstacle>);
 
 impl fmt::Display for Obstacles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cures = Vec::new();
         for (index, obstacle) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
             write!(f, "{separator}{obstacle}")?;
+            if !cures.contains(&obstacle.cure()) {
+                cures.push(obstacle.cure());
+            }
         }
-        Ok(())
+        cures.into_iter().try_for_each(|cure| write!(f, "\n{cure}"))
     }
 }
 
@@ -231,7 +245,7 @@ mod tests {
                 Obstacle::TimestampType { topic: "t".into(), is: "CreateTime".into(), wanted: "LogAppendTime".into() },
             ]
         );
-        assert_eq!(refused.to_string().lines().count(), 3);
+        assert_eq!(refused.to_string().lines().count(), 6);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use super::client::{Client, Listener, PATIENCE};
 use super::config::Config;
 use super::error::{self, Error};
-use bytes::Bytes;
-use rdkafka::Timestamp;
+use super::queue;
+use crate::record::{Record, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -29,27 +30,6 @@ pub struct Span {
     pub partition: i32,
     pub from: i64,
     pub to: i64,
-}
-
-/// A record as read.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Record {
-    pub key: Option<Bytes>,
-    pub value: Option<Bytes>,
-    pub headers: Vec<(String, Option<Bytes>)>,
-    pub partition: i32,
-    pub offset: i64,
-    pub time: Time,
-}
-
-/// What put the time on a record, in milliseconds since 1970-01-01.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Time {
-    /// The broker, as it appended the record.
-    Append(i64),
-    /// The producer.
-    Create(i64),
-    None,
 }
 
 /// Records of some [`Span`]s of one topic. Order holds within a partition, not between two.
@@ -74,7 +54,7 @@ impl Reader {
         })?;
         let left = spans.iter().filter(|span| span.from < span.to).map(|span| (span.partition, *span)).collect();
         let (sender, records) = mpsc::channel(QUEUE_LEN);
-        let task = Task { client, topic: topic.to_owned(), left, sender };
+        let task = Task { client, topic: topic.into(), names: Vec::new(), left, sender };
         Ok(Self { records, thread: Some(tokio::task::spawn_blocking(move || task.run())) })
     }
 
@@ -93,59 +73,12 @@ impl Reader {
     }
 }
 
-impl Record {
-    /// The value of the last header called `name`, if it has one.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&Bytes> {
-        self.headers.iter().rev().find(|(key, _)| key == name).and_then(|(_, value)| value.as_ref())
-    }
-
-    fn of(message: &BorrowedMessage<'_>) -> Self {
-        let mut headers = Vec::new();
-        for header in message.headers().into_iter().flat_map(Headers::iter) {
-            headers.push((header.key.to_owned(), header.value.map(Bytes::copy_from_slice)));
-        }
-        Self {
-            key: message.key().map(Bytes::copy_from_slice),
-            value: message.payload().map(Bytes::copy_from_slice),
-            headers,
-            partition: message.partition(),
-            offset: message.offset(),
-            time: Time::of(message.timestamp()),
-        }
-    }
-}
-
-/// The place, never what stands there: keys, values and headers are user data.
-impl std::fmt::Debug for Record {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Record({}/{})", self.partition, self.offset)
-    }
-}
-
-impl Time {
-    fn of(timestamp: Timestamp) -> Self {
-        match timestamp {
-            Timestamp::LogAppendTime(ms) => Self::Append(ms),
-            Timestamp::CreateTime(ms) => Self::Create(ms),
-            Timestamp::NotAvailable => Self::None,
-        }
-    }
-
-    /// Whoever put it there.
-    #[must_use]
-    pub fn millis(self) -> Option<i64> {
-        match self {
-            Self::Append(ms) | Self::Create(ms) => Some(ms),
-            Self::None => None,
-        }
-    }
-}
-
 /// What the polling thread owns.
 struct Task {
     client: Client,
-    topic: String,
+    topic: Arc<str>,
+    /// Header names seen.
+    names: Vec<Arc<str>>,
     /// Spans not yet read to their end.
     left: BTreeMap<i32, Span>,
     sender: mpsc::Sender<Record>,
@@ -174,7 +107,7 @@ impl Task {
                     self.left.remove(&partition);
                 }
                 Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset)) => {
-                    return Err(Error::RangeGone { topic: self.topic });
+                    return Err(Error::RangeGone { topic: self.topic.to_string() });
                 }
                 // The client keeps trying; if it does so in vain, the silence above ends it.
                 Err(error) if error::is_silence(&error) => {}
@@ -196,14 +129,22 @@ impl Task {
         consumer.assign(&list)
     }
 
+    fn record(&mut self, message: &BorrowedMessage<'_>) -> Record {
+        let place = TopicPartition { topic: Arc::clone(&self.topic), partition: message.partition() };
+        queue::to_record(&place, message, &mut self.names)
+    }
+
     /// Hands a record on, and stops its partition at the end of its span.
     fn take(&mut self, consumer: &BaseConsumer<Listener>, message: &BorrowedMessage<'_>) -> Result<(), KafkaError> {
         let Some(span) = self.left.get(&message.partition()).copied() else {
             return Ok(());
         };
         // A receiver that is gone ends the loop, which looks for it.
-        if message.offset() < span.to && self.sender.blocking_send(Record::of(message)).is_err() {
-            return Ok(());
+        if message.offset() < span.to {
+            let record = self.record(message);
+            if self.sender.blocking_send(record).is_err() {
+                return Ok(());
+            }
         }
         if message.offset() + 1 < span.to {
             return Ok(());

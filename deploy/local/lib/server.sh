@@ -1,0 +1,125 @@
+# shellcheck shell=bash
+# One server of an instance, whatever its kind. Each kind brings NAME_run, which becomes the server, and NAME_answers, which is true
+# when it answers a client; `kafka-2` is of the kind kafka.
+
+declare -A log_start=()
+
+kind() { printf '%s' "${1%%-*}"; }
+
+# server_names WORD...: one name a line; `kafka` stands for all brokers.
+server_names() {
+  local word broker
+  for word in "$@"; do
+    case $word in
+      kafka) for ((broker = 1; broker <= brokers; broker++)); do echo "kafka-$broker"; done ;;
+      kafka-[1-9] | cassandra | redis) echo "$word" ;;
+      *) usage_error "no server \`$word\`: kafka, kafka-1, cassandra, redis" ;;
+    esac
+  done
+}
+
+# server_port_names NAME: the ports that it listens on, each by the name it has in `port`; the clients' comes first.
+server_port_names() {
+  case $1 in
+    kafka-*) echo "$1 controller-${1#kafka-}" ;;
+    cassandra) echo "cassandra storage jmx" ;;
+    redis) echo "redis" ;;
+  esac
+}
+
+# server_assign NAME: keeps the ports of an earlier run if they are free, so that clients find it again; else new ones.
+server_assign() {
+  local -a names old=() new
+  local name
+  read -ra names <<<"$(server_port_names "$1")"
+  for name in "${names[@]}"; do old+=(${port[$name]:+"${port[$name]}"}); done
+  if ((${#old[@]})) && port_reclaim "$entry/ports" "${old[@]}"; then return; fi
+  mapfile -t new < <(port_reserve "$entry/ports" "${#names[@]}")
+  for name in "${!names[@]}"; do port[${names[$name]}]=${new[$name]}; done
+}
+
+# server_start NAME...: begins to start those that do not run.
+server_start() {
+  local name
+  for name in "$@"; do
+    alive "$entry/$name.process" && continue
+    rm -f "$entry/$name.process"
+    mkdir -p "$dir/data/$name"
+    if [[ $name == kafka-* ]]; then kafka_configure "$name"; fi
+    log_start[$name]=$(stat -c %s "$dir/logs/$name.log" 2>/dev/null || echo 0)
+    setsid "$stack_home/stack" launch "$dir" "$name" </dev/null >>"$dir/logs/$name.log" 2>&1 &
+  done
+}
+
+# server_launch DIR NAME: runs in a session of its own; see instance.sh for why the record comes before the look at `closing`.
+server_launch() {
+  instance_at "$1"
+  record "$entry/$2.process" $$ || exit 0
+  [[ ! -e $entry/closing ]] || exit 0
+  settings_read
+  cd "$dir/logs" || exit 0
+  "$(kind "$2")_run" "$2"
+}
+
+# server_await NAME...: until each answers; a server whose port somebody took in between gets another one, three times at most.
+server_await() {
+  local deadline=$((SECONDS + ${TIDEWATER_START_SECONDS:-180})) began=${EPOCHREALTIME/[.,]/} moves=3 name
+  local -a pending=("$@") silent
+  while ((${#pending[@]})); do
+    silent=()
+    for name in "${pending[@]}"; do
+      if alive "$entry/$name.process" && "$(kind "$name")_answers" "$name"; then
+        report "$name answers on 127.0.0.1:${port[$name]} after $(((${EPOCHREALTIME/[.,]/} - began) / 1000)) ms"
+        continue
+      fi
+      silent+=("$name")
+      if [[ -e $entry/$name.process ]] && ! alive "$entry/$name.process"; then
+        if ! port_was_taken "$name" || ((moves-- == 0)); then server_failed "$name" "ended instead of answering"; fi
+        server_move "$name"
+      fi
+      ((SECONDS < deadline)) || server_failed "$name" "does not answer after ${TIDEWATER_START_SECONDS:-180} s"
+    done
+    pending=("${silent[@]}")
+    ((${#pending[@]} == 0)) || sleep 0.1
+  done
+}
+
+server_log() { tail -c "+$((${log_start[$1]:-0} + 1))" "$dir/logs/$1.log" 2>/dev/null; }
+
+port_was_taken() { server_log "$1" | grep -qiE 'already in use|in use by another process'; }
+
+server_failed() {
+  server_log "$1" | tail -n 25 >&2 || true
+  failure "$1 $2; above are the last lines of its log ($dir/logs/$1.log)"
+}
+
+# server_move NAME: other ports for it and its like (a broker's controller port is in the settings of all brokers), then again.
+server_move() {
+  local name
+  local -a like=()
+  for name in "${servers[@]}"; do [[ $(kind "$name") != "$(kind "$1")" ]] || like+=("$name"); done
+  report "a port of $1 was taken meanwhile: trying others"
+  for name in "${like[@]}"; do
+    end_groups 10 "$entry/$name.process"
+    unset "port[$name]"
+    server_assign "$name"
+  done
+  settings_write
+  server_start "${like[@]}"
+}
+
+# server_state NAME: answers, silent (alive, and no answer), paused or ended.
+server_state() {
+  local pid
+  pid=$(recorded "$entry/$1.process") || {
+    echo ended
+    return
+  }
+  if grep -qE '^State:\s+[tT]' "/proc/$pid/status" 2>/dev/null; then
+    echo paused
+  elif "$(kind "$1")_answers" "$1"; then
+    echo answers
+  else
+    echo silent
+  fi
+}
