@@ -1,16 +1,32 @@
 //! The one door to Kafka: sources, sinks, administration.
+//!
+//! Workers use [`source`] and [`sink`]. The administrative half is [`admin`] (topics), [`group`] (committed offsets)
+//! and [`reader`] (records by range, without a group): its calls that wait for a broker run on blocking threads, have
+//! a deadline, and fail with an [`Error`] that says what to do.
 
+pub mod admin;
 mod assignment;
 mod cluster;
+mod client;
 pub mod config;
+pub mod error;
+pub mod group;
 mod launch;
+pub mod plan;
 mod queue;
+pub mod reader;
 pub mod sink;
+
 pub mod source;
 
 pub use cluster::Cluster;
-pub use config::Config;
 pub use launch::{Machine, Route, launch, sink_to, to_failure};
+pub use admin::{Admin, Watermarks};
+pub use config::Config;
+pub use error::Error;
+pub use group::{Committed, Group, Member};
+pub use plan::{Obstacle, Obstacles, Plan, Setting, Step, TopicSpec, TopicState};
+pub use reader::{Reader, Span};
 pub use sink::{KafkaSink, SinkConfig};
 pub use source::{KafkaSource, SourceConfig};
 

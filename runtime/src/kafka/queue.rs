@@ -67,7 +67,7 @@ impl Queue {
 }
 
 /// Copies a message out of the client's memory, in one buffer.
-fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, names: &mut Vec<Arc<str>>) -> Record {
+pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, names: &mut Vec<Arc<str>>) -> Record {
     let (key, value, headers) = (message.key(), message.payload(), message.headers());
     let values = headers.into_iter().flat_map(|headers| headers.iter().map(|header| header.value));
     let total = [key, value].into_iter().chain(values).flatten().map(<[u8]>::len).sum();
