@@ -1,1 +1,31 @@
-//! runtime
+//! The machinery of Tidewater: how a process lives and how records move. It knows Kafka, not users.
+
+pub mod backoff;
+pub mod boot;
+pub mod clock;
+pub mod config;
+pub mod dead;
+pub mod fault;
+pub mod health;
+pub mod http;
+pub mod kafka;
+mod lane;
+pub mod ledger;
+pub mod lifecycle;
+pub mod limits;
+pub mod logs;
+pub mod memory;
+mod partition;
+pub mod record;
+pub mod source;
+pub mod stage;
+pub mod telemetry;
+pub mod trouble;
+pub mod vitals;
+pub mod worker;
+
+pub use boot::{Context, Service, boot};
+pub use clock::Clock;
+pub use health::Health;
+pub use lifecycle::{Failure, Lifecycle};
+pub use worker::Worker;

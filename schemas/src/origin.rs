@@ -24,7 +24,8 @@ impl Origin {
     /// `None` for an empty topic, one with a `/`, or a negative number.
     #[must_use]
     pub fn new(topic: &str, partition: i32, offset: i64) -> Option<Self> {
-        let well_formed = !topic.is_empty() && topic.is_ascii() && !topic.contains('/') && partition >= 0 && offset >= 0;
+        let well_formed =
+            !topic.is_empty() && topic.is_ascii() && !topic.contains('/') && partition >= 0 && offset >= 0;
         let topic = if topic == RAW { Topic::Raw } else { Topic::Other(topic.into()) };
         well_formed.then_some(Self { topic, partition, offset })
     }
@@ -70,7 +71,8 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts = text.split('/');
-        let (Some(topic), Some(partition), Some(offset), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(topic), Some(partition), Some(offset), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(ParseOriginError);
         };

@@ -1,6 +1,6 @@
 //! Why a change is refused: stable codes, each with a page under `docs/rejects/`.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// A change that is wrong, and how. Data, never an error of ours: it goes to the dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,36 @@ impl Rejection {
     pub fn at(code: RejectCode, field: impl Into<Box<str>>) -> Self {
         Self { code, field: Some(field.into()) }
     }
+
+    /// Blames a key that the producer made up, standing in `parent` (empty: in the change itself).
+    ///
+    /// The key is the one text of a producer's that a rejection repeats, because without it nobody finds the mistake.
+    /// It is made fit for a header: what is not `[A-Za-z0-9_.-]` is percent-escaped, and it ends after
+    /// [`Self::KEY_LEN_MAX`] characters, never within an escape.
+    #[must_use]
+    pub fn at_key(code: RejectCode, parent: &str, key: &str) -> Self {
+        let mut path = String::with_capacity(parent.len() + 1 + Self::KEY_LEN_MAX);
+        path.push_str(parent);
+        if !parent.is_empty() {
+            path.push('.');
+        }
+        let end = path.len() + Self::KEY_LEN_MAX;
+        for byte in key.bytes() {
+            let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+            if path.len() + if plain { 1 } else { 3 } > end {
+                break;
+            }
+            if plain {
+                path.push(char::from(byte));
+            } else if write!(path, "%{byte:02X}").is_err() {
+                break;
+            }
+        }
+        Self::at(code, path)
+    }
+
+    /// Longest repetition of a producer's key, escapes included, in characters.
+    pub const KEY_LEN_MAX: usize = 64;
 }
 
 macro_rules! reject_codes {
@@ -51,16 +81,16 @@ macro_rules! reject_codes {
 reject_codes! {
     TooLarge "too-large" "the record, or what it becomes, is over the size limit",
     Undecodable "undecodable" "the bytes are no change in any known encoding",
-    SchemaUnknown "schema-unknown" "the record names a schema, or a field, that nobody registered here",
-    KeyMissing "key-missing" "the record has a value but no key",
+    SchemaUnknown "schema-unknown" "the record names a schema that nobody registered here",
+    KeyMissing "key-missing" "the record has no key",
     KeyMismatch "key-mismatch" "the record's key is not the user id of its value",
     Misplaced "misplaced" "the record is not in the partition that its key belongs to",
     Shape "shape" "the parts of the change contradict each other",
-    FieldUnknown "field-unknown" "a key that no change or profile has",
-    FieldDuplicate "field-duplicate" "a key stands twice",
-    FieldMissing "field-missing" "a required key is missing",
-    FieldType "field-type" "a value has the wrong type or does not fit its type",
-    TooDeep "too-deep" "values are nested where none may be",
+    FieldUnknown "field-unknown" "the field is none that a change or a profile has",
+    FieldDuplicate "field-duplicate" "the field is named twice",
+    FieldMissing "field-missing" "a required field is missing",
+    FieldType "field-type" "the value has the wrong type or does not fit its type",
+    TooDeep "too-deep" "the value is nested where a single value must be",
     TenantInvalid "tenant-invalid" "the tenant is not [a-z0-9][a-z0-9-]{0,62}",
     UserIdInvalid "user-id-invalid" "the user id is not 1 to 128 bytes of text without control characters",
     VersionNotAllowed "version-not-allowed" "a change on the raw topic may not bring a version",
@@ -70,7 +100,7 @@ reject_codes! {
     FormatInvalid "format-invalid" "the value does not have the field's format",
     TextInvalid "text-invalid" "the text has control characters",
     TooLong "too-long" "the value is longer than the field allows",
-    OutOfRange "out-of-range" "the number is outside the field's bounds",
+    OutOfRange "out-of-range" "the number or time is outside the field's bounds",
     PatternMismatch "pattern-mismatch" "the text does not match the field's pattern",
     ChangeTooOld "change-too-old" "the change is older than the deletions that Cassandra still remembers",
     StoreRefused "store-refused" "Cassandra refuses this change, and accepts others like it",
@@ -79,5 +109,29 @@ reject_codes! {
 impl fmt::Display for RejectCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_a_producer_becomes_a_header_value() {
+        let path = |parent: &str, key: &str| Rejection::at_key(RejectCode::FieldUnknown, parent, key).field.unwrap();
+        assert_eq!(&*path("", "nick name"), "nick%20name");
+        assert_eq!(&*path("set", "n\u{f6}\r\n"), "set.n%C3%B6%0D%0A");
+        assert_eq!(&*path("set", ""), "set.");
+        assert_eq!(path("set", &"x".repeat(1000)).len(), "set.".len() + Rejection::KEY_LEN_MAX);
+        assert_eq!(&*path("", &"\0".repeat(1000)), "%00".repeat(21));
+    }
+
+    #[test]
+    fn codes_are_unique_kebab_case_and_reasons_fit_a_header() {
+        for (at, code) in RejectCode::ALL.iter().enumerate() {
+            assert!(code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{code}");
+            assert!(code.reason().bytes().all(|b| b.is_ascii_graphic() || b == b' '), "{code}");
+            assert!(RejectCode::ALL[..at].iter().all(|other| other.as_str() != code.as_str()), "{code} stands twice");
+        }
     }
 }

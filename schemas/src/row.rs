@@ -42,8 +42,15 @@ impl fmt::Debug for FieldValue {
 /// Values by field position; `None` is "not named" (in an upsert: absent).
 ///
 /// A row may be shorter than the profile, down to empty for a delete: what lies beyond its end is not named.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Row(Vec<Option<FieldValue>>);
+
+/// Rows are equal if they name the same fields with the same values, however long they were made.
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
 
 impl Row {
     /// A row of `width` fields, none named.
@@ -81,20 +88,12 @@ impl Row {
     /// The named fields.
     #[must_use]
     pub fn named(&self) -> FieldSet {
-        self.0
-            .iter()
-            .enumerate()
-            .filter(|(_, value)| value.is_some())
-            .map(|(field, _)| field)
-            .collect()
+        self.0.iter().enumerate().filter(|(_, value)| value.is_some()).map(|(field, _)| field).collect()
     }
 
     /// Position and value of every named field, in order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &FieldValue)> {
-        self.0
-            .iter()
-            .enumerate()
-            .filter_map(|(field, value)| value.as_ref().map(|value| (field, value)))
+        self.0.iter().enumerate().filter_map(|(field, value)| value.as_ref().map(|value| (field, value)))
     }
 
     /// The slots by position, to write by; as long as the row was made.
@@ -197,5 +196,8 @@ mod tests {
         assert_eq!(row.named().iter().collect::<Vec<_>>(), [2]);
         assert_eq!(row.take(2), Some(FieldValue::Bool(true)));
         assert!(row.named().is_empty());
+        assert_eq!(row, Row::with_width(64));
+        row.set(63, FieldValue::Bool(true));
+        assert_ne!(row, Row::with_width(64));
     }
 }

@@ -29,6 +29,9 @@ impl Version {
     /// Versions of one partition are at least this far apart, so that the low bits are free for lane and phase.
     pub const STEP: i64 = 8;
 
+    /// The earliest live version there can be.
+    pub const FIRST: Self = Self(Self::STEP | (Lane::Live as i64) << 1);
+
     /// `None` if `raw` is not positive or has the phase bit set.
     #[must_use]
     pub fn new(raw: i64) -> Option<Self> {
@@ -91,3 +94,6 @@ pub fn next_place(previous: i64, append_ms: i64) -> i64 {
     let clock = append_ms.saturating_mul(1000) & !LOW_BITS;
     previous.saturating_add(Version::STEP).max(clock)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,9 @@
-//! sinks
+//! The cellar: enriched changes in, Cassandra and then Redis brought up to date.
+
+pub mod config;
+mod decode;
+mod profile;
+
+pub use config::Config;
+pub use decode::{Decode, Horizon};
+pub use profile::{Conditions, Invalidate, ProfileSink, Profiles};

@@ -1,0 +1,26 @@
+//! `tidewater dead`: what was refused, and why.
+
+mod letter;
+mod list;
+mod show;
+
+use crate::Error;
+use crate::config::Config;
+use clap::Subcommand;
+use std::io::Write;
+
+/// Looks at the dead letters.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    List(list::List),
+    Show(show::Show),
+}
+
+impl Verb {
+    pub(crate) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
+        match self {
+            Self::List(list) => list.execute(config, out).await,
+            Self::Show(show) => show.execute(config, out).await,
+        }
+    }
+}

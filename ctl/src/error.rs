@@ -1,0 +1,76 @@
+//! Why a verb could not do its work, and with which code the command ends.
+
+use std::error::Error as _;
+use std::io;
+
+/// Asked or configured wrongly: doing the same again fails again.
+pub(crate) const USAGE: u8 = 64;
+
+/// Something that we depend on failed.
+pub(crate) const FAILED: u8 = 70;
+
+/// A verb that failed. Nothing in it is user data.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The sentence says what to ask for instead.
+    #[error("{0}")]
+    Usage(String),
+    /// The sentence says what to look at.
+    #[error("{0}")]
+    Failed(String),
+    #[error(transparent)]
+    Kafka(#[from] runtime::kafka::Error),
+    #[error("the result cannot be written")]
+    Output(#[from] io::Error),
+    #[error("the threads that wait for servers cannot be started")]
+    Threads(#[source] io::Error),
+}
+
+impl Error {
+    /// The code of the process that ends with this.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => USAGE,
+            Self::Kafka(error) if error.is_usage() => USAGE,
+            Self::Kafka(_) | Self::Failed(_) | Self::Output(_) | Self::Threads(_) => FAILED,
+        }
+    }
+
+    /// The error and what is behind it, in one line, with the command that helps if one does.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        if let Self::Kafka(runtime::kafka::Error::TopicMissing { .. }) = self {
+            text.push_str(" with `tidewater topics apply`");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_topic_is_a_matter_of_configuration_and_names_the_command() {
+        let error = Error::Kafka(runtime::kafka::Error::TopicMissing { topic: "tidewater.changes.raw.v1".into() });
+        assert_eq!(error.exit_code(), 64);
+        assert_eq!(
+            error.chain(),
+            "topic tidewater.changes.raw.v1 does not exist; create it first with `tidewater topics apply`"
+        );
+    }
+
+    #[test]
+    fn what_is_behind_an_error_is_told_too() {
+        let error = Error::Output(io::Error::other("no space left on device"));
+        assert_eq!(error.exit_code(), 70);
+        assert_eq!(error.chain(), "the result cannot be written: no space left on device");
+    }
+}

@@ -1,0 +1,230 @@
+//! The mark of a raw offset, worked out from what `validate` once gave.
+//!
+//! The version of a record is a fold over all records before it in its partition. Where the fold stood at an offset
+//! is found again from the nearest origin at or before it that `valid` or `dead` still hold: its version holds its
+//! place, and from there the fold goes on over the append times of the raw records in between.
+
+use crate::Error;
+use crate::config::Config;
+use bytes::Bytes;
+use runtime::kafka::{Admin, Reader, Span, Watermarks};
+use runtime::record::{Record, Timestamp};
+use schemas::{Lane, Origin, Version, headers, topics, version};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// How far the clocks of two brokers are believed to be apart: a wrong belief costs time, never the answer.
+const SKEW_MS: i64 = 60_000;
+
+/// Where the fold stands at an offset, and how that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) place: i64,
+    pub(super) basis: Basis,
+}
+
+/// What a mark was worked out from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// The version of this origin.
+    Origin(i64),
+    /// No origin before the offset is left.
+    Floor,
+}
+
+/// A raw record whose place in history is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Anchor {
+    offset: i64,
+    place: i64,
+}
+
+impl Mark {
+    /// What is committed beside the offset, and read by the worker that goes on from there.
+    pub(super) fn metadata(self, floor: i64) -> String {
+        format!("v1:{}:{floor}", self.place)
+    }
+}
+
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Origin(offset) => write!(f, "the version of {offset}"),
+            Self::Floor => f.write_str("the floor"),
+        }
+    }
+}
+
+/// The floor in a commit's metadata; `None` if it has none.
+pub(super) fn floor_of(metadata: &str) -> Option<i64> {
+    metadata.strip_prefix("v1:")?.split_once(':')?.1.parse().ok()
+}
+
+/// The mark at each of `targets`, raw offsets by partition.
+///
+/// # Errors
+/// If a topic cannot be read, or raw records carry their producer's time, which no fold can go by.
+pub(super) async fn marks_at(
+    config: &Config,
+    admin: &Admin,
+    targets: &BTreeMap<i32, i64>,
+) -> Result<BTreeMap<i32, Mark>, Error> {
+    let raw = config.topic(topics::RAW);
+    let watermarks = admin.watermarks(&raw).await?;
+    let mut search = Search::new(targets);
+    search.run(config, admin, before_all(config, &raw, targets, &watermarks).await?).await?;
+    let mut folds = BTreeMap::new();
+    for held in &watermarks {
+        if let Some(target) = targets.get(&held.partition) {
+            let anchor = search.found.get(&held.partition).copied();
+            folds.insert(held.partition, Fold::new(anchor, *target, held.low, config.floor));
+        }
+    }
+    let spans = folds.iter().map(|(partition, fold)| fold.span(*partition)).collect::<Vec<_>>();
+    let mut reader = Reader::open(&config.kafka, &raw, &spans)?;
+    while let Some(record) = reader.next().await? {
+        let append_ms = appended(&record)?;
+        if let Some(fold) = folds.get_mut(&record.place.partition) {
+            fold.step(append_ms);
+        }
+    }
+    Ok(folds.into_iter().map(|(partition, fold)| (partition, fold.mark)).collect())
+}
+
+/// A time before which no record was appended that stands right before a target; `None` if there is no such record.
+async fn before_all(
+    config: &Config,
+    raw: &str,
+    targets: &BTreeMap<i32, i64>,
+    watermarks: &[Watermarks],
+) -> Result<Option<i64>, Error> {
+    let mut spans = Vec::new();
+    for held in watermarks {
+        if let Some(target) = targets.get(&held.partition) {
+            spans.push(Span { partition: held.partition, from: held.low.max(target - 1), to: *target });
+        }
+    }
+    let mut reader = Reader::open(&config.kafka, raw, &spans)?;
+    let mut earliest = None;
+    while let Some(record) = reader.next().await? {
+        let append_ms = appended(&record)?;
+        earliest = Some(earliest.map_or(append_ms, |ms: i64| ms.min(append_ms)));
+    }
+    Ok(earliest)
+}
+
+fn appended(record: &Record) -> Result<i64, Error> {
+    if let Timestamp::LogAppend(ms) = record.timestamp {
+        return Ok(ms);
+    }
+    Err(Error::Failed(format!(
+        "{}/{} carries its producer's time; make a raw topic with message.timestamp.type=LogAppendTime",
+        record.place, record.offset
+    )))
+}
+
+/// Looks for the nearest origin at or before each target.
+struct Search<'t> {
+    targets: &'t BTreeMap<i32, i64>,
+    found: BTreeMap<i32, Anchor>,
+}
+
+impl<'t> Search<'t> {
+    fn new(targets: &'t BTreeMap<i32, i64>) -> Self {
+        Self { targets, found: BTreeMap::new() }
+    }
+
+    /// Reads `valid` and `dead`: first what was written since `since_ms`, where the record right before a target must
+    /// be if it was ever settled, and only if it was not, what is older.
+    async fn run(&mut self, config: &Config, admin: &Admin, since_ms: Option<i64>) -> Result<(), Error> {
+        let since_ms = since_ms.map_or(i64::MAX, |ms| ms.saturating_sub(SKEW_MS));
+        let mut older = Vec::new();
+        for topic in [topics::VALID, topics::DEAD].map(|name| config.topic(name)) {
+            let bounds = admin.offsets_since(&topic, since_ms).await?;
+            let mut newer = Vec::new();
+            for (held, bound) in admin.watermarks(&topic).await?.iter().zip(bounds) {
+                newer.push(Span { partition: held.partition, from: bound, to: held.high });
+                older.push((topic.clone(), Span { partition: held.partition, from: held.low, to: bound }));
+            }
+            self.read(config, &topic, newer).await?;
+        }
+        for topic in [topics::VALID, topics::DEAD].map(|name| config.topic(name)) {
+            let spans = older.iter().filter(|(of, _)| *of == topic).map(|(_, span)| *span).collect();
+            self.read(config, &topic, spans).await?;
+        }
+        Ok(())
+    }
+
+    /// A change stays in the partition of its raw record, so only partitions with an open question are read.
+    async fn read(&mut self, config: &Config, topic: &str, mut spans: Vec<Span>) -> Result<(), Error> {
+        spans.retain(|span| !self.is_settled(span.partition));
+        let mut reader = Reader::open(&config.kafka, topic, &spans)?;
+        while !spans.is_empty() {
+            let Some(record) = reader.next().await? else { break };
+            self.see(record.headers.last(headers::ORIGIN), record.headers.last(headers::VERSION));
+            if self.is_settled(record.place.partition) {
+                spans.retain(|span| !self.is_settled(span.partition));
+            }
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, origin: Option<&Bytes>, version: Option<&Bytes>) {
+        let Some((partition, anchor)) = anchor_of(origin, version) else { return };
+        let Some(target) = self.targets.get(&partition) else { return };
+        let is_nearer = self.found.get(&partition).is_none_or(|found| found.offset < anchor.offset);
+        if anchor.offset <= *target && is_nearer {
+            self.found.insert(partition, anchor);
+        }
+    }
+
+    /// Whether nothing nearer can be found.
+    fn is_settled(&self, partition: i32) -> bool {
+        let Some(target) = self.targets.get(&partition) else { return true };
+        let found = self.found.get(&partition).map(|anchor| anchor.offset);
+        *target == 0 || found.is_some_and(|offset| offset + 1 >= *target)
+    }
+}
+
+/// Partition, offset and place of a change that `validate` gave its version to; `None` of any other record.
+fn anchor_of(origin: Option<&Bytes>, version: Option<&Bytes>) -> Option<(i32, Anchor)> {
+    let origin = std::str::from_utf8(origin?).ok()?.parse::<Origin>().ok()?;
+    let (partition, offset) = origin.raw()?;
+    let version = Version::new(std::str::from_utf8(version?).ok()?.parse().ok()?)?;
+    let is_folded = version.lane() == Lane::Live;
+    is_folded.then_some((partition, Anchor { offset, place: version.place() }))
+}
+
+/// The fold from an anchor to a target.
+#[derive(Debug)]
+struct Fold {
+    mark: Mark,
+    from: i64,
+    to: i64,
+}
+
+impl Fold {
+    fn new(anchor: Option<Anchor>, target: i64, low: i64, floor: i64) -> Self {
+        let Some(anchor) = anchor else {
+            return Self { mark: Mark { place: floor, basis: Basis::Floor }, from: low, to: target };
+        };
+        let basis = Basis::Origin(anchor.offset);
+        if anchor.offset == target {
+            // One step before the target's own place, so that folding the target gives that place again.
+            return Self { mark: Mark { place: anchor.place - Version::STEP, basis }, from: target, to: target };
+        }
+        Self { mark: Mark { place: anchor.place, basis }, from: low.max(anchor.offset + 1), to: target }
+    }
+
+    /// The raw records to fold over.
+    fn span(&self, partition: i32) -> Span {
+        Span { partition, from: self.from, to: self.to }
+    }
+
+    fn step(&mut self, append_ms: i64) {
+        self.mark.place = version::next_place(self.mark.place, append_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! `tidewater topics`: the topics of an installation, made and kept what they should be.
+
+use crate::Error;
+use crate::config::Config;
+use crate::table::{Column, Table};
+use clap::{Args, Subcommand, ValueEnum};
+use runtime::kafka::{Admin, Plan, Step, TopicSpec};
+use schemas::topics::{self, Replication, Topic};
+use std::io::Write;
+
+/// Looks after the topics.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Apply(Apply),
+}
+
+/// Creates the topics that are missing and alters the settings that differ.
+///
+/// Refuses what would harm records already there: another partition count, another kind of timestamp.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidewater topics apply --dry-run                  only show what is missing or different
+  tidewater topics apply                            3 copies, for production
+  tidewater topics apply --profile local            1 copy, for a single broker")]
+pub(crate) struct Apply {
+    /// How much a loss of brokers may cost: 3 copies, or 1 on a machine of your own
+    #[arg(long, value_enum, default_value = "production")]
+    profile: Profile,
+    /// Partitions of each topic, fixed for its life
+    #[arg(long, value_name = "N", default_value_t = topics::PARTITION_COUNT_DEFAULT, value_parser = clap::value_parser!(i32).range(1..=1024))]
+    partitions: i32,
+    /// Only show the plan
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    Production,
+    Local,
+}
+
+impl Verb {
+    pub(crate) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
+        let Self::Apply(apply) = self;
+        apply.execute(config, out).await
+    }
+}
+
+impl Apply {
+    async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
+        let specs = self.specs(config);
+        let names = specs.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();
+        let admin = Admin::new(&config.kafka)?;
+        let found = admin.describe(&names).await?;
+        let plan = Plan::between(&specs, &found).map_err(runtime::kafka::Error::from)?;
+        table_of(&plan).write(out)?;
+        if plan.is_done() {
+            writeln!(out, "\nevery topic is as it should be")?;
+            return Ok(());
+        }
+        if self.dry_run {
+            writeln!(out, "\nnothing was changed: --dry-run")?;
+            return Ok(());
+        }
+        admin.apply(&plan).await?;
+        writeln!(out, "\ndone")?;
+        Ok(())
+    }
+
+    fn specs(&self, config: &Config) -> Vec<TopicSpec> {
+        let replication = self.profile.replication();
+        let spec = |topic: &Topic| TopicSpec {
+            name: config.topic(topic.name),
+            partitions: self.partitions,
+            replication: replication.factor,
+            configs: topic.settings(replication).map(|(key, value)| (key.to_owned(), value)).into(),
+        };
+        topics::ALL.iter().map(spec).collect()
+    }
+}
+
+impl Profile {
+    fn replication(self) -> Replication {
+        match self {
+            Self::Production => Replication::CLUSTER,
+            Self::Local => Replication::LOCAL,
+        }
+    }
+}
+
+fn table_of(plan: &Plan) -> Table {
+    let mut table = Table::new(&[
+        Column::Text("topic"),
+        Column::Text("step"),
+        Column::Text("setting"),
+        Column::Text("is"),
+        Column::Text("will be"),
+    ]);
+    for step in plan.steps() {
+        match step {
+            Step::Create(spec) => {
+                let row = |setting: &str, value: String| {
+                    [spec.name.clone(), "create".to_owned(), setting.to_owned(), String::new(), value]
+                };
+                table.push(row("partitions", spec.partitions.to_string()));
+                table.push(row("copies", spec.replication.to_string()));
+                for (key, value) in &spec.configs {
+                    table.push(row(key, value.clone()));
+                }
+            }
+            Step::Alter { topic, differences, .. } => {
+                for difference in differences {
+                    let is = difference.is.clone().unwrap_or_else(|| "-".to_owned());
+                    let (key, wanted) = (difference.key.clone(), difference.wanted.clone());
+                    table.push([topic.clone(), "alter".to_owned(), key, is, wanted]);
+                }
+            }
+            Step::Keep { topic } => table.push([topic.clone(), "keep".to_owned()]),
+        }
+    }
+    table
+}

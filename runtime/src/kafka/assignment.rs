@@ -1,0 +1,252 @@
+//! Rebalances, answered on the poll thread.
+//!
+//! Assign reads commits, checks that the log still has them, splits the queues off and only then assigns at explicit
+//! offsets: one read, one truth. Revoke waits until the worker has let go, within a bound. Every failure becomes a
+//! fault for the worker; nothing here may panic, because the callers are C.
+
+use crate::fault::{Cause, Exit, Fault};
+use crate::record::{Offset as Place, TopicPartition};
+use crate::source::Resume;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, info, warn};
+
+/// What the poll thread tells the source.
+pub(super) enum Notice {
+    Assigned(Vec<(TopicPartition, Resume, PartitionQueue<Context>)>),
+    Revoking { partitions: Vec<TopicPartition>, released: oneshot::Sender<()> },
+    Lost(Vec<TopicPartition>),
+    /// The worker cannot go on.
+    Failed(Fault),
+    /// The client met an error; what it means is weighed by the source.
+    Error(KafkaError),
+}
+
+/// What the poll thread knows of the worker it serves.
+pub(super) struct Owner {
+    pub(super) notices: mpsc::Sender<Notice>,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) group: String,
+    /// Text committed with offset 0 on a first start, by topic.
+    pub(super) first: HashMap<String, String>,
+    pub(super) release_within: Duration,
+}
+
+/// The consumer's context: the rebalance callback and the client's log.
+pub(crate) struct Context {
+    /// The consumer itself: splitting a queue off needs its `Arc`, which the callback is not given.
+    me: OnceLock<Weak<BaseConsumer<Context>>>,
+    owner: Owner,
+}
+
+/// Bound on one look-up at the brokers.
+const LOOK_UP: Duration = Duration::from_secs(5);
+/// Tries of one look-up before the worker is told that it failed.
+const TRIES: u32 = 6;
+
+type Resumes = HashMap<TopicPartition, Resume>;
+
+impl Context {
+    pub(super) fn new(owner: Owner) -> Self {
+        Self { me: OnceLock::new(), owner }
+    }
+
+    /// Must be called once, before the consumer subscribes.
+    pub(super) fn know(&self, me: &Arc<BaseConsumer<Self>>) {
+        let first = self.me.set(Arc::downgrade(me)).is_ok();
+        debug_assert!(first, "a context serves one consumer");
+    }
+
+    /// Called on the poll thread only. If the source is gone, nobody needs to know any more.
+    pub(super) fn tell(&self, notice: Notice) {
+        self.owner.notices.blocking_send(notice).ok();
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> Result<Notice, Fault> {
+        let places = places(list);
+        let mut resumes = self.resumes(consumer, &places)?;
+        let me = self.me.get().and_then(Weak::upgrade);
+        let me = me.ok_or_else(|| Fault::Fatal { exit: Exit::Component, cause: Cause::new("the consumer is gone") })?;
+        let mut assigned = Vec::with_capacity(places.len());
+        for place in places {
+            let lost = || Fault::Fatal {
+                exit: Exit::Component,
+                cause: Cause::new(format!("{place}: the partition's queue cannot be split off")),
+            };
+            let resume = resumes.remove(&place).ok_or_else(lost)?;
+            list.set_partition_offset(&place.topic, place.partition, Offset::Offset(resume.offset.0))
+                .map_err(|error| Fault::component(format!("{place}: the offset cannot be set"), error))?;
+            let queue = me.split_partition_queue(&place.topic, place.partition).ok_or_else(lost)?;
+            assigned.push((place, resume, queue));
+        }
+        self.take_on(consumer, list).map_err(|error| Fault::component("the partitions cannot be assigned", error))?;
+        Ok(Notice::Assigned(assigned))
+    }
+
+    fn take_on(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
+        match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
+            RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
+        }
+    }
+
+    fn let_go(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
+        match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+            RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
+        }
+    }
+
+    /// Where each partition goes on. A first start on a log that begins at 0 commits (0, first text) before it begins.
+    fn resumes(&self, consumer: &BaseConsumer<Self>, places: &[TopicPartition]) -> Result<Resumes, Fault> {
+        let mut ask = TopicPartitionList::with_capacity(places.len());
+        for place in places {
+            ask.add_partition(&place.topic, place.partition);
+        }
+        let committed = patiently("committed offsets", || consumer.committed_offsets(ask.clone(), LOOK_UP))?;
+        let mut resumes = Resumes::with_capacity(places.len());
+        let mut first = TopicPartitionList::new();
+        for element in committed.elements() {
+            element.error().map_err(|error| Fault::component("a committed offset cannot be read", error))?;
+            let place = TopicPartition::new(element.topic(), element.partition());
+            let (low, high) = patiently("the ends of a partition", || {
+                consumer.fetch_watermarks(&place.topic, place.partition, LOOK_UP)
+            })?;
+            let resume = match element.offset() {
+                Offset::Offset(offset) => {
+                    self.check_range(&place, offset, low, high)?;
+                    Resume { offset: Place(offset), metadata: element.metadata().to_owned() }
+                }
+                Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => {
+                    self.check_first(&place, low)?;
+                    let metadata = self.owner.first.get(&*place.topic).cloned().unwrap_or_default();
+                    let mut element = first.add_partition(&place.topic, place.partition);
+                    element
+                        .set_offset(Offset::Offset(0))
+                        .map_err(|error| Fault::component("the first offset cannot be set", error))?;
+                    element.set_metadata(&metadata);
+                    Resume { offset: Place(0), metadata }
+                }
+            };
+            resumes.insert(place, resume);
+        }
+        if first.count() > 0 {
+            info!(partitions = first.count(), "first start on these partitions");
+            patiently("the first commit", || consumer.commit(&first, CommitMode::Sync))?;
+        }
+        Ok(resumes)
+    }
+
+    fn check_range(&self, place: &TopicPartition, offset: i64, low: i64, high: i64) -> Result<(), Fault> {
+        let group = &self.owner.group;
+        if offset < low {
+            let gone = low.saturating_sub(offset);
+            return Err(Fault::config(format!(
+                "{place}: {gone} records are gone unread: group {group} committed offset {offset}, the log now starts at \
+                 {low}; run: tidewater rewind {group} --to START to go on behind them"
+            )));
+        }
+        if offset > high {
+            return Err(Fault::config(format!(
+                "{place}: group {group} committed offset {offset}, but the log ends at {high}: the topic was made anew \
+                 or lost its tail; run: tidewater rewind {group} --to START"
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_first(&self, place: &TopicPartition, low: i64) -> Result<(), Fault> {
+        let group = &self.owner.group;
+        if low > 0 {
+            return Err(Fault::config(format!(
+                "{place}: group {group} has no committed offset and the log starts at {low}, so up to {low} records may be \
+                 gone unread; run: tidewater rewind {group} --to START to accept that"
+            )));
+        }
+        Ok(())
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let partitions = places(list);
+        if consumer.assignment_lost() {
+            self.tell(Notice::Lost(partitions));
+        } else {
+            let (released, wait) = oneshot::channel();
+            self.tell(Notice::Revoking { partitions, released });
+            // An error of `wait` means that the worker is gone: nothing is left to wait for.
+            let within = self.owner.release_within;
+            if self.owner.runtime.block_on(async { tokio::time::timeout(within, wait).await }).is_err() {
+                warn!("the worker did not let go of its partitions in time; they are handed on");
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            if list.count() == 0 {
+                if let Err(error) = self.take_on(consumer, list) {
+                    self.tell(Notice::Failed(Fault::component("an empty assignment cannot be confirmed", error)));
+                }
+                return;
+            }
+            let notice = self.assign(consumer, list).unwrap_or_else(|fault| {
+                // The group must not wait for us: we own nothing, and the process is about to end.
+                if let Err(error) = self.take_on(consumer, &TopicPartitionList::new()) {
+                    debug!(error = %error, "an assignment that failed cannot be confirmed either");
+                }
+                Notice::Failed(fault)
+            });
+            self.tell(notice);
+            return;
+        }
+        if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
+            self.revoke(consumer, list);
+        }
+        if let Err(error) = self.let_go(consumer, list) {
+            self.tell(Notice::Failed(Fault::component("the partitions cannot be let go", error)));
+        }
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::client_log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, _reason: &str) {
+        // Runs on the poll thread while it serves events, and the channel has room for what one poll can bring;
+        // if not, the client says it again.
+        self.owner.notices.try_send(Notice::Error(error)).ok();
+    }
+}
+
+fn places(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    list.elements().iter().map(|element| TopicPartition::new(element.topic(), element.partition())).collect()
+}
+
+/// Asks a few times: a broker that has just come up, or is going down, refuses a look-up that it answers a second later.
+fn patiently<T>(what: &str, mut ask: impl FnMut() -> KafkaResult<T>) -> Result<T, Fault> {
+    let mut tries = 1;
+    loop {
+        match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(error) if tries < TRIES => {
+                debug!(what, tries, error = %error, "a look-up at the brokers failed");
+                std::thread::sleep(Duration::from_millis(200) * tries);
+                tries += 1;
+            }
+            Err(error) => return Err(Fault::component(format!("{what}: the brokers do not answer"), error)),
+        }
+    }
+}

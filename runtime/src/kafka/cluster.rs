@@ -1,0 +1,74 @@
+//! `[kafka]`: the cluster as an installation uses it.
+
+use super::Config;
+use crate::config::{Section, Settings};
+use std::time::Duration;
+
+/// What every process of an installation must agree on, and how it reaches the brokers.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub client: Config,
+    /// Before the name of every topic.
+    pub topic_prefix: String,
+    /// Partitions of every topic; fixed for the life of a topic set.
+    pub partitions: i32,
+    /// A member of a group that is silent for so long has lost its partitions.
+    pub session_timeout: Duration,
+    /// How long a producer waits for company before it sends a batch.
+    pub linger: Duration,
+}
+
+/// Settings of the client that carry a promise of ours, and what stands for them.
+const OWNED: &[(&str, &str)] = &[
+    ("bootstrap.servers", "set kafka.brokers"),
+    ("group.id", "the group is the stage's own name"),
+    ("group.protocol", "the source is made for the classic protocol"),
+    ("partition.assignment.strategy", "the source is made for cooperative-sticky"),
+    ("session.timeout.ms", "set kafka.session_timeout"),
+    ("enable.auto.commit", "only what is settled is committed"),
+    ("enable.auto.offset.store", "only what is settled is committed"),
+    ("auto.offset.reset", "offsets are moved by tidewater rewind only"),
+    ("isolation.level", "what is read decides versions"),
+    ("partitioner", "a change keeps its partition from end to end"),
+    ("message.timeout.ms", "a record that timed out would be overtaken"),
+    ("enable.idempotence", "a record that is sent again must not be overtaken"),
+    ("acks", "a record counts as written when all replicas have it"),
+    ("linger.ms", "set kafka.linger"),
+];
+
+impl Settings for Cluster {
+    fn read(section: &mut Section<'_>) -> Self {
+        let ms = Duration::from_millis;
+        let brokers = "Where the first connection goes: host:port, separated by commas.";
+        let prefix = "Before the name of every topic, so that installations can share a cluster.";
+        let partitions = "Partitions of every topic; fixed for the life of a topic set.";
+        let session = "A worker that is silent for so long has lost its partitions.";
+        let linger = "How long a producer waits for company before it sends a batch.";
+        let extra = "Settings of librdkafka as they are, for connections and credentials: security.protocol, sasl.username, …";
+        let brokers: String = section.text("brokers", brokers).required("without it there is nothing to connect to");
+        Self {
+            topic_prefix: section.text("topic_prefix", prefix).default("tidewater.".to_owned()),
+            partitions: section.count("partitions", partitions).between(1, 10_000).default(12),
+            session_timeout: section.duration("session_timeout", session).between(ms(3_000), ms(300_000)).default(ms(6_000)),
+            linger: section.duration("linger", linger).between(ms(0), ms(1_000)).default(ms(2)),
+            client: Config {
+                brokers,
+                extra: section
+                    .table("extra", extra)
+                    .refusing(OWNED)
+                    .read()
+                    .iter()
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .collect(),
+            },
+        }
+    }
+}
+
+impl Cluster {
+    /// The full name of the topic that is called `name` without the prefix.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.topic_prefix)
+    }
+}

@@ -1,0 +1,121 @@
+//! One worker of the path on real brokers: the same parts for every stage.
+
+use super::{Cluster, KafkaSink, KafkaSource, SinkConfig, SourceConfig};
+use crate::boot::Context;
+use crate::dead::DeadLetters;
+use crate::fault::{Cause, Exit, Fault};
+use crate::lifecycle::Failure;
+use crate::limits::Limits;
+use crate::stage::{Admitted, Mark, Sink, Stage};
+use crate::vitals::Vitals;
+use crate::worker::{Ended, Parts, Worker};
+use std::time::Duration;
+
+/// Where a worker reads, and where its rejected records go.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Topic, with the prefix.
+    pub input: String,
+    /// Text committed with offset 0 where the group has read nothing yet.
+    pub first_metadata: String,
+    /// Topic of the dead letters, with the prefix.
+    pub dead: String,
+    /// Every code that a record can be rejected with here.
+    pub codes: Vec<&'static str>,
+}
+
+/// What moves the records.
+#[derive(Debug)]
+pub struct Machine<M, P, W> {
+    pub mark: M,
+    pub stage: P,
+    pub sink: W,
+}
+
+/// A dead letter may be a record that compression took below every other limit.
+const DEAD_BYTES_MAX: u32 = 128 << 20;
+/// Ours are bounded by the stages; this leaves room for what a stage is allowed to put out.
+const MESSAGE_BYTES_MAX: u32 = 2 << 20;
+/// Records waiting for acknowledgement.
+const QUEUE_KBYTES: u32 = 32 << 10;
+/// A drain's last commit and the group's goodbye, over the drain itself.
+const GOODBYE: Duration = Duration::from_secs(12);
+/// The poll thread comes round ten times a second; a rebalance may hold it for a drain.
+const STANDSTILL: Duration = Duration::from_secs(30);
+
+/// A sink that writes to `topic`, as the stages use it.
+///
+/// # Errors
+/// Exit 64 if the client cannot be made with this configuration.
+pub fn sink_to(cluster: &Cluster, topic: String) -> Result<KafkaSink, Failure> {
+    let own = SinkConfig {
+        topic,
+        compression: "lz4",
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        queue_kbytes: QUEUE_KBYTES,
+        linger: cluster.linger,
+    };
+    KafkaSink::new(&cluster.client, own).map_err(to_failure)
+}
+
+/// Joins the group of the service's name and moves records until the process is told to leave.
+///
+/// # Errors
+/// Exit 64 if a client cannot be made with this configuration.
+pub fn launch<M, P, W>(
+    context: &Context,
+    cluster: &Cluster,
+    limits: Limits,
+    route: Route,
+    machine: Machine<M, P, W>,
+) -> Result<(), Failure>
+where
+    M: Mark,
+    P: Stage<In = Admitted>,
+    W: Sink<Item = P::Out>,
+{
+    let vitals = Vitals::new(&context.health, &context.telemetry, context.clock.clone(), &route.codes);
+    let own = SourceConfig {
+        group: context.service.to_owned(),
+        topics: vec![route.input],
+        first_metadata: vec![route.first_metadata],
+        session_timeout: cluster.session_timeout,
+        release_within: limits.drain + GOODBYE,
+    };
+    let condition = context.health.condition("kafka", "no partition was assigned yet");
+    let heartbeat = context.health.heartbeat("kafka-poll", STANDSTILL);
+    let source = KafkaSource::join(&cluster.client, own, condition, heartbeat).map_err(to_failure)?;
+    let dead = DeadLetters::new(context.service, dead_letters(cluster, route.dead)?, context.clock.clone());
+    let Machine { mark, stage, sink } = machine;
+    let worker = Worker::new(Parts { source, mark, stage, sink, dead, limits }, vitals);
+    context.lifecycle.spawn("worker", limits.drain + GOODBYE, |stop| async move {
+        match worker.run(stop).await {
+            Ok(Ended::Drained) => Ok(()),
+            Ok(Ended::RanOut) => Err(Failure::DrainRanOut),
+            Err(fault) => Err(to_failure(fault)),
+        }
+    });
+    Ok(())
+}
+
+fn dead_letters(cluster: &Cluster, topic: String) -> Result<KafkaSink, Failure> {
+    let own = SinkConfig {
+        topic,
+        compression: "zstd",
+        message_bytes_max: DEAD_BYTES_MAX,
+        queue_kbytes: QUEUE_KBYTES.max(2 * (DEAD_BYTES_MAX >> 10)),
+        linger: cluster.linger,
+    };
+    KafkaSink::new(&cluster.client, own).map_err(to_failure)
+}
+
+/// The fault as the reason why the process ends.
+#[must_use]
+pub fn to_failure(fault: Fault) -> Failure {
+    let boxed = |cause: Cause| Box::<dyn std::error::Error + Send + Sync>::from(cause);
+    match fault {
+        Fault::Transient(cause) | Fault::Fatal { exit: Exit::Component, cause } => Failure::Component(boxed(cause)),
+        Fault::Fatal { exit: Exit::Config, cause } => Failure::Config(boxed(cause)),
+        Fault::Fatal { exit: Exit::DrainRanOut, .. } => Failure::DrainRanOut,
+    }
+}

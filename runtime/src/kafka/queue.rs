@@ -1,0 +1,117 @@
+//! One partition's queue, and how its messages become records.
+
+use super::assignment::Context;
+use crate::record::{Headers, Offset, Record, Timestamp, TopicPartition};
+use bytes::Bytes;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+pub(super) struct Queue {
+    place: TopicPartition,
+    queue: PartitionQueue<Context>,
+    /// Set by the client's thread when the queue stops being empty.
+    ready: Arc<AtomicBool>,
+    /// Header names seen, so that each is one allocation for the life of the queue.
+    names: Vec<Arc<str>>,
+}
+
+/// Producers with more header names than this pay an allocation for each further one.
+const NAMES_MAX: usize = 16;
+
+impl Queue {
+    pub(super) fn new(place: TopicPartition, mut queue: PartitionQueue<Context>, wake: Arc<Notify>) -> Self {
+        // Ready from the start: what came before the callback was set has called nobody.
+        let ready = Arc::new(AtomicBool::new(true));
+        let flag = ready.clone();
+        // Runs on the client's thread under the queue's lock: it may set a flag and wake, nothing else.
+        queue.set_nonempty_callback(move || {
+            flag.store(true, Ordering::Release);
+            wake.notify_one();
+        });
+        Self { place, queue, ready, names: Vec::new() }
+    }
+
+    pub(super) fn place(&self) -> &TopicPartition {
+        &self.place
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Marks the queue as worth a look.
+    pub(super) fn call(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// The next record, without waiting.
+    pub(super) fn take(&mut self) -> Option<Result<Record, KafkaError>> {
+        // Cleared before the look, so that a call that comes during it is kept.
+        self.ready.store(false, Ordering::Release);
+        let message = match self.queue.poll(Duration::ZERO)? {
+            Ok(message) => message,
+            Err(error) => {
+                self.call();
+                return Some(Err(error));
+            }
+        };
+        let record = to_record(&self.place, &message, &mut self.names);
+        self.call();
+        Some(Ok(record))
+    }
+}
+
+/// Copies a message out of the client's memory, in one buffer.
+pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, names: &mut Vec<Arc<str>>) -> Record {
+    let (key, value, headers) = (message.key(), message.payload(), message.headers());
+    let values = headers.into_iter().flat_map(|headers| headers.iter().map(|header| header.value));
+    let total = [key, value].into_iter().chain(values).flatten().map(<[u8]>::len).sum();
+    let mut buffer = Vec::with_capacity(total);
+    let mut copy = |part: Option<&[u8]>| {
+        part.map(|part| {
+            let start = buffer.len();
+            buffer.extend_from_slice(part);
+            start..buffer.len()
+        })
+    };
+    let (key, value) = (copy(key), copy(value));
+    let headers: Vec<_> = headers
+        .into_iter()
+        .flat_map(|headers| headers.iter())
+        .map(|header| (intern(names, header.key), copy(header.value)))
+        .collect();
+    let buffer = Bytes::from(buffer);
+    let part = |range: Option<std::ops::Range<usize>>| range.map(|range| buffer.slice(range));
+    let mut kept = Headers::with_capacity(headers.len());
+    for (name, value) in headers {
+        kept.push(name, part(value));
+    }
+    Record {
+        place: place.clone(),
+        offset: Offset(message.offset()),
+        timestamp: match message.timestamp() {
+            rdkafka::Timestamp::LogAppendTime(ms) => Timestamp::LogAppend(ms),
+            rdkafka::Timestamp::CreateTime(ms) => Timestamp::Create(ms),
+            rdkafka::Timestamp::NotAvailable => Timestamp::Missing,
+        },
+        key: part(key),
+        value: part(value),
+        headers: kept,
+    }
+}
+
+fn intern(names: &mut Vec<Arc<str>>, name: &str) -> Arc<str> {
+    if let Some(known) = names.iter().find(|known| &***known == name) {
+        return known.clone();
+    }
+    let new: Arc<str> = name.into();
+    if names.len() < NAMES_MAX {
+        names.push(new.clone());
+    }
+    new
+}

@@ -1,0 +1,239 @@
+//! The Kafka sink: a batch is written when the brokers have acknowledged all of it.
+//!
+//! Idempotent, acks of all replicas, no time limit on a record: one that timed out would be overtaken by its successor.
+//! Records are enqueued in order; where the client's queue is full, the batch waits there.
+
+use super::config::Config;
+use crate::fault::{Cause, Exit, Fault, Rejection};
+use crate::record::Outgoing;
+use crate::stage::{Refused, Sink};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext, ThreadedProducer};
+use rdkafka::ClientConfig;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tracing::warn;
+
+/// How a topic is written.
+#[derive(Clone, Debug)]
+pub struct SinkConfig {
+    pub topic: String,
+    /// `none`, `lz4`, `zstd`.
+    pub compression: &'static str,
+    /// Largest record the client takes, in bytes; the topic has its own bound.
+    pub message_bytes_max: u32,
+    /// Records that wait for acknowledgement, in KiB.
+    pub queue_kbytes: u32,
+    /// How long the client waits for company before it sends a batch.
+    pub linger: Duration,
+}
+
+/// Writes to one topic.
+pub struct KafkaSink {
+    topic: String,
+    client: ClientConfig,
+    producer: Mutex<Arc<Producer>>,
+}
+
+type Producer = ThreadedProducer<Deliveries, NoCustomPartitioner>;
+
+/// A full client queue is looked at again after this.
+const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
+
+impl std::fmt::Debug for KafkaSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSink").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl KafkaSink {
+    /// Makes the client; brokers are reached on the first write.
+    ///
+    /// # Errors
+    /// Fatal if the client cannot be made with this configuration.
+    pub fn new(config: &Config, own: SinkConfig) -> Result<Self, Fault> {
+        let mut client = config.client_config();
+        client
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("message.timeout.ms", "0")
+            .set("compression.type", own.compression)
+            .set("message.max.bytes", own.message_bytes_max.to_string())
+            .set("queue.buffering.max.kbytes", own.queue_kbytes.to_string())
+            .set("linger.ms", own.linger.as_millis().to_string());
+        let producer = make(&client)?;
+        Ok(Self { topic: own.topic, client, producer: Mutex::new(Arc::new(producer)) })
+    }
+
+    fn producer(&self) -> Arc<Producer> {
+        self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A producer that met a fatal error sends nothing any more; the next try has a new one.
+    fn rebuild(&self, broken: &Arc<Producer>) -> Result<(), Fault> {
+        let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, broken) {
+            warn!(topic = self.topic, "the producer met a fatal error and is made anew");
+            *current = Arc::new(make(&self.client)?);
+        }
+        Ok(())
+    }
+
+    async fn send(&self, batch: &[Outgoing]) -> Result<(), Failure> {
+        let producer = self.producer();
+        let flight = Arc::new(Flight::default());
+        for item in batch {
+            flight.out.fetch_add(1, Ordering::AcqRel);
+            let mut record = to_record(&self.topic, item, flight.clone());
+            while let Err((error, back)) = producer.send(record) {
+                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                    flight.land(Some(error));
+                    flight.wait().await;
+                    return Err(self.judge(&producer, flight.error()));
+                }
+                record = back;
+                sleep(QUEUE_FULL_PAUSE).await;
+            }
+        }
+        flight.wait().await;
+        match flight.error() {
+            None => Ok(()),
+            error => Err(self.judge(&producer, error)),
+        }
+    }
+
+    fn judge(&self, producer: &Arc<Producer>, error: Option<KafkaError>) -> Failure {
+        let Some(error) = error else {
+            return Failure::Fault(Fault::transient("kafka: a write ended without an answer"));
+        };
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidRecord) => Failure::Refused,
+            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
+                match self.rebuild(producer) {
+                    Ok(()) => Failure::Fault(Fault::Transient(Cause::with("kafka: the producer was made anew", error))),
+                    Err(fault) => Failure::Fault(fault),
+                }
+            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition) => {
+                Failure::Fault(Fault::Transient(Cause::with(
+                    format!("kafka: topic {} or a partition of it does not exist; run: tidewater topics apply", self.topic),
+                    error,
+                )))
+            }
+            _ => Failure::Fault(Fault::Transient(Cause::with(format!("kafka: writing to {} failed", self.topic), error))),
+        }
+    }
+}
+
+/// Why a batch is not durable.
+enum Failure {
+    /// Some record of it is refused for good.
+    Refused,
+    Fault(Fault),
+}
+
+impl Sink for KafkaSink {
+    type Item = Outgoing;
+
+    async fn write(&self, batch: &[Outgoing]) -> Result<Refused, Fault> {
+        match self.send(batch).await {
+            Ok(()) => Ok(Vec::new()),
+            Err(Failure::Fault(fault)) => Err(fault),
+            // The client does not say which: one by one it is found. Those that were written are written twice.
+            Err(Failure::Refused) => {
+                let mut refused = Vec::new();
+                for (at, item) in batch.iter().enumerate() {
+                    match self.send(std::slice::from_ref(item)).await {
+                        Ok(()) => {}
+                        Err(Failure::Fault(fault)) => return Err(fault),
+                        Err(Failure::Refused) => refused.push((at, too_large())),
+                    }
+                }
+                Ok(refused)
+            }
+        }
+    }
+}
+
+fn too_large() -> Rejection {
+    Rejection {
+        code: "too-large",
+        reason: "the record, or what it becomes, is over the size limit",
+        field: None,
+        facts: Vec::new(),
+    }
+}
+
+fn make(client: &ClientConfig) -> Result<Producer, Fault> {
+    client.create_with_context(Deliveries).map_err(|error| Fault::Fatal {
+        exit: Exit::Config,
+        cause: Cause::with("the producer cannot be made with these settings ([kafka])", error),
+    })
+}
+
+fn to_record<'a>(topic: &'a str, item: &'a Outgoing, flight: Arc<Flight>) -> BaseRecord<'a, [u8], [u8], Arc<Flight>> {
+    let mut record = BaseRecord::with_opaque_to(topic, flight).partition(item.partition);
+    record.key = item.key.as_deref();
+    record.payload = item.value.as_deref();
+    if !item.headers.is_empty() {
+        let mut headers = OwnedHeaders::new_with_capacity(item.headers.len());
+        for (name, value) in item.headers.iter() {
+            headers = headers.insert(Header { key: name, value: value.map(|value| &value[..]) });
+        }
+        record.headers = Some(headers);
+    }
+    record
+}
+
+/// One batch on its way. Shared by its records, so that an acknowledgement costs a reference count.
+#[derive(Debug, Default)]
+pub(crate) struct Flight {
+    out: AtomicUsize,
+    failed: Mutex<Option<KafkaError>>,
+    landed: Notify,
+}
+
+impl Flight {
+    fn land(&self, error: Option<KafkaError>) {
+        if let Some(error) = error {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+        if self.out.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.landed.notify_one();
+        }
+    }
+
+    /// Until no record is out. A landing between the look and the wait is kept by the notification.
+    async fn wait(&self) {
+        while self.out.load(Ordering::Acquire) > 0 {
+            self.landed.notified().await;
+        }
+    }
+
+    fn error(&self) -> Option<KafkaError> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The producer's context: acknowledgements and the client's log.
+pub(crate) struct Deliveries;
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::client_log(level, facility, message);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Arc<Flight>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, flight: Arc<Flight>) {
+        flight.land(result.as_ref().err().map(|(error, _)| error.clone()));
+    }
+}

@@ -1,0 +1,81 @@
+//! Every bound of a worker in one place; what memory it may take is a sum of these.
+
+use crate::config::{ByteSize, Section, Settings};
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Lanes of one partition.
+    pub lanes: usize,
+    /// Records that wait in a lane while its last batch is out.
+    pub lane_queue_len: usize,
+    /// Records of one batch.
+    pub batch_len_max: usize,
+    /// Offsets between a partition's frontier and its head.
+    pub span_max: u64,
+    /// Bytes of all unsettled records, shared out evenly among the partitions held.
+    pub in_flight_bytes: usize,
+    /// How long a revocation or a shutdown waits for work that is out.
+    pub drain: Duration,
+    /// How often settled offsets are committed.
+    pub commit_every: Duration,
+    /// First and longest pause between two tries of the same work.
+    pub retry_min: Duration,
+    pub retry_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lanes: 16,
+            lane_queue_len: 64,
+            batch_len_max: 64,
+            span_max: 20_000,
+            in_flight_bytes: 32 << 20,
+            drain: Duration::from_secs(3),
+            commit_every: Duration::from_millis(500),
+            retry_min: Duration::from_millis(20),
+            retry_max: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Settings for Limits {
+    /// `[limits]`.
+    fn read(section: &mut Section<'_>) -> Self {
+        let own = Self::default();
+        let lanes = "Lanes of one partition: keys that are worked on side by side.";
+        let queue = "Records that wait in a lane while its last batch is out.";
+        let batch = "Records of one batch.";
+        let span = "Offsets between the oldest unsettled record of a partition and its newest one.";
+        let bytes = "Bytes of all unsettled records, shared out evenly among the partitions held.";
+        let drain = "How long a rebalance or a shutdown waits for work that is out.";
+        let commit = "How often settled offsets are committed.";
+        let first = "First pause before work is tried again; pauses double, with full jitter.";
+        let longest = "Longest pause before work is tried again.";
+        let ms = Duration::from_millis;
+        Self {
+            lanes: section.count("lanes", lanes).between(1, 256).default(own.lanes),
+            lane_queue_len: section.count("lane_queue_len", queue).between(1, 65_536).default(own.lane_queue_len),
+            batch_len_max: section.count("batch_len_max", batch).between(1, 65_536).default(own.batch_len_max),
+            span_max: section.count("span_max", span).between(1, 10_000_000).default(own.span_max),
+            in_flight_bytes: in_flight(section.size("in_flight", bytes).at_least(ByteSize::mib(1)).default(ByteSize::mib(32))),
+            drain: section.duration("drain", drain).between(ms(100), ms(60_000)).default(own.drain),
+            commit_every: section.duration("commit_every", commit).between(ms(10), ms(60_000)).default(own.commit_every),
+            retry_min: section.duration("retry_min", first).between(ms(1), ms(10_000)).default(own.retry_min),
+            retry_max: section.duration("retry_max", longest).between(ms(10), ms(300_000)).default(own.retry_max),
+        }
+    }
+}
+
+fn in_flight(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
+
+impl Limits {
+    /// Records that one lane may hold: those that wait and those of the batch that is out.
+    #[must_use]
+    pub fn lane_len_max(&self) -> usize {
+        self.lane_queue_len.saturating_add(self.batch_len_max)
+    }
+}

@@ -1,0 +1,127 @@
+//! Handing partitions on, for a rebalance or for good.
+//!
+//! A drain admits nothing more, waits for what is out, commits and lets go: no longer than the work takes, and never
+//! longer than its deadline. Past that the lanes are cancelled, and what they held is read again by the next owner.
+
+use super::Floor;
+use crate::ledger::Epoch;
+use crate::source::Committer;
+use crate::stage::{Admitted, Mark, Rejected, Sink, Stage};
+use std::collections::HashSet;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+#[derive(Debug)]
+pub(super) struct Drain {
+    epochs: HashSet<Epoch>,
+    started: Instant,
+    deadline: Instant,
+    phase: Phase,
+    /// Answered when the partitions are let go; `None` for a shutdown.
+    released: Option<oneshot::Sender<()>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Work is out.
+    Waiting,
+    /// Nothing is out any more; the last commit has not started.
+    Quiet,
+    /// The last commit is out.
+    Committing,
+}
+
+impl Drain {
+    pub(super) fn covers(&self, epoch: Epoch) -> bool {
+        self.epochs.contains(&epoch)
+    }
+
+    /// Until when it waits for work that is out.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        (self.phase == Phase::Waiting).then_some(self.deadline)
+    }
+}
+
+impl<C, M, P, W, D> Floor<C, M, P, W, D>
+where
+    C: Committer,
+    M: Mark,
+    P: Stage<In = Admitted>,
+    W: Sink<Item = P::Out>,
+    D: Sink<Item = Rejected>,
+{
+    pub(super) fn begin_drain(&mut self, epochs: HashSet<Epoch>, released: Option<oneshot::Sender<()>>) {
+        for epoch in &epochs {
+            if let Some(owned) = self.owned.get_mut(epoch) {
+                owned.unpark();
+                self.demand.stopped.remove(&owned.place);
+            }
+        }
+        let started = Instant::now();
+        let deadline = started + self.shop.limits.drain;
+        debug_assert!(self.drain.is_none(), "the group waits for one revocation at a time");
+        self.drain = Some(Drain { epochs, started, deadline, phase: Phase::Waiting, released });
+    }
+
+    /// The deadline has passed: cancels the lanes that still hold work.
+    pub(super) fn cut_drain(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        let mut left = 0;
+        for owned in drain.epochs.iter().filter_map(|epoch| self.owned.get(epoch)) {
+            left += owned.ledger.unsettled();
+            owned.cancel.cancel();
+        }
+        warn!(records = left, "the drain ran out; what is left will be read again");
+        self.ran_out |= drain.released.is_none();
+        drain.phase = Phase::Quiet;
+    }
+
+    /// Moves the present drain on as far as it goes, and starts the last one when the worker stops.
+    pub(super) fn advance_drain(&mut self) {
+        if self.stopping && self.drain.is_none() && !self.owned.is_empty() {
+            let all = self.owned.keys().copied().collect();
+            self.begin_drain(all, None);
+        }
+        let Some(drain) = &mut self.drain else { return };
+        if drain.phase == Phase::Waiting {
+            let busy = |epoch: &Epoch| self.owned.get(epoch).is_some_and(|owned| owned.ledger.unsettled() > 0);
+            if drain.epochs.iter().any(busy) {
+                return;
+            }
+            drain.phase = Phase::Quiet;
+        }
+        if self.committing.is_some() {
+            return;
+        }
+        if drain.phase == Phase::Quiet {
+            drain.phase = Phase::Committing;
+            let epochs: Vec<Epoch> = drain.epochs.iter().copied().collect();
+            self.start_commit(&epochs);
+        }
+        if self.committing.is_none() {
+            self.end_drain();
+        }
+    }
+
+    fn end_drain(&mut self) {
+        let Some(drain) = self.drain.take() else { return };
+        for epoch in &drain.epochs {
+            if let Some(owned) = self.owned.remove(epoch) {
+                owned.cancel.cancel();
+                self.epochs.remove(&owned.place);
+            }
+        }
+        let waited = drain.started.elapsed();
+        info!(partitions = drain.epochs.len(), waited_ms = waited.as_millis(), "partitions let go");
+        if let Some(released) = drain.released {
+            self.vitals.metrics.rebalance_wait.record(waited);
+            // Whoever asked may have stopped waiting; the partitions are let go either way.
+            released.send(()).ok();
+        }
+        let parked: Vec<Epoch> = self.owned.keys().copied().collect();
+        for epoch in parked {
+            self.admit(epoch);
+        }
+    }
+}

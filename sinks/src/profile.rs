@@ -1,0 +1,183 @@
+//! Writes changes to Cassandra, then takes the users out of the cache, and only then says that they are settled.
+//!
+//! The order is the guarantee: an entry that a reader fills after the invalidation comes from a row that has the
+//! change. Monotonic by version, because every statement carries its change's version as its timestamp: twice is once,
+//! late is nothing.
+
+mod patience;
+
+use crate::decode::rejection;
+use futures_util::future::join_all;
+use patience::{Patience, Stuck};
+use runtime::Clock;
+use runtime::fault::{Cause, Exit, Fault};
+use runtime::health::Condition;
+use runtime::limits::Limits;
+use runtime::stage::{Refused, Sink};
+use schemas::{Change, Lane, RejectCode, Version, facts};
+use std::future::Future;
+use store::cache::{CacheError, Invalidator, Key};
+use store::cql::{Blame, Groups, WriteError, Writer};
+
+/// Where profiles are written.
+pub trait Profiles: Send + Sync + 'static {
+    /// Writes changes of one user, merged. One attempt.
+    fn write(&self, changes: &[&Change]) -> impl Future<Output = Result<(), WriteError>> + Send;
+
+    /// Tells whose fault it is that `change` was refused alone.
+    fn probe(&self, change: &Change, now: Version) -> impl Future<Output = Result<Blame, WriteError>> + Send;
+}
+
+/// What readers are served from.
+pub trait Invalidate: Send + Sync + 'static {
+    /// Deletes entries. One attempt.
+    fn delete(&self, keys: &[Key]) -> impl Future<Output = Result<(), CacheError>> + Send;
+}
+
+impl Profiles for Writer {
+    async fn write(&self, changes: &[&Change]) -> Result<(), WriteError> {
+        Writer::write(self, changes).await
+    }
+
+    async fn probe(&self, change: &Change, now: Version) -> Result<Blame, WriteError> {
+        Writer::probe(self, change, now).await
+    }
+}
+
+impl Invalidate for Invalidator {
+    async fn delete(&self, keys: &[Key]) -> Result<(), CacheError> {
+        Invalidator::delete(self, keys).await
+    }
+}
+
+/// The sink.
+#[derive(Debug)]
+pub struct ProfileSink<P, C> {
+    profiles: P,
+    /// `None` where the installation has no cache.
+    cache: Option<C>,
+    clock: Clock,
+    limits: Limits,
+    cassandra: Stuck,
+    redis: Stuck,
+}
+
+impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
+    /// `cassandra` and `redis` say on `/ready` that writes wait for the one or the other.
+    pub fn new(profiles: P, cache: Option<C>, clock: Clock, limits: Limits, conditions: Conditions) -> Self {
+        let Conditions { cassandra, redis } = conditions;
+        Self { profiles, cache, clock, limits, cassandra: Stuck::new(cassandra), redis: Stuck::new(redis) }
+    }
+
+    /// Brings one user up to date, however long it takes. Returns which of the changes are refused for good.
+    async fn settle(&self, changes: &[&Change]) -> Result<Vec<usize>, Fault> {
+        let mut patience = Patience::new(&self.cassandra, &self.limits);
+        loop {
+            match self.profiles.write(changes).await {
+                Ok(()) => return Ok(Vec::new()),
+                Err(error @ WriteError::Ambiguous(_)) => patience.wait(&error).await,
+                Err(error @ WriteError::Stop(_)) => return Err(stop(error)),
+                // Named one by one, so that one refused change takes no neighbour with it.
+                Err(WriteError::Refused(_)) => return self.eliminate(changes, &mut patience).await,
+            }
+        }
+    }
+
+    async fn eliminate(&self, changes: &[&Change], patience: &mut Patience<'_>) -> Result<Vec<usize>, Fault> {
+        let mut oldest_first: Vec<usize> = (0..changes.len()).collect();
+        oldest_first.sort_by_key(|at| changes.get(*at).map(|change| change.version));
+        let mut refused = Vec::new();
+        for at in oldest_first {
+            let Some(change) = changes.get(at) else { continue };
+            if self.is_refused(change, patience).await? {
+                refused.push(at);
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Whether Cassandra refuses this change and takes others like it.
+    async fn is_refused(&self, change: &Change, patience: &mut Patience<'_>) -> Result<bool, Fault> {
+        loop {
+            match self.profiles.write(&[change]).await {
+                Ok(()) => return Ok(false),
+                Err(error @ WriteError::Ambiguous(_)) => patience.wait(&error).await,
+                Err(error @ WriteError::Stop(_)) => return Err(stop(error)),
+                Err(WriteError::Refused(_)) => match self.profiles.probe(change, self.now()).await {
+                    Ok(Blame::Change) => return Ok(true),
+                    // Ours to mend: whoever is alerted does, and then this change goes in.
+                    Ok(blame @ Blame::Store { .. }) => patience.wait(&OurFault(blame)).await,
+                    Err(error @ WriteError::Stop(_)) => return Err(stop(error)),
+                    Err(error @ (WriteError::Ambiguous(_) | WriteError::Refused(_))) => patience.wait(&error).await,
+                },
+            }
+        }
+    }
+
+    fn now(&self) -> Version {
+        let place = self.clock.now_ms().saturating_mul(1000);
+        Version::at(place, Lane::Live).unwrap_or(Version::FIRST)
+    }
+
+    async fn invalidate(&self, keys: &[Key]) -> Result<(), Fault> {
+        let Some(cache) = &self.cache else { return Ok(()) };
+        let mut patience = Patience::new(&self.redis, &self.limits);
+        loop {
+            match cache.delete(keys).await {
+                Ok(()) => return Ok(()),
+                Err(error @ CacheError::Ambiguous(_)) => patience.wait(&error).await,
+                Err(error @ CacheError::Stop(_)) => return Err(stop(error)),
+            }
+        }
+    }
+}
+
+impl<P: Profiles, C: Invalidate> Sink for ProfileSink<P, C> {
+    type Item = Change;
+
+    async fn write(&self, batch: &[Change]) -> Result<Refused, Fault> {
+        let mut groups = Groups::default();
+        let users: Vec<(&[usize], Vec<&Change>)> = groups
+            .of(batch)
+            .iter()
+            .map(|group| {
+                let changes = group.positions().iter().filter_map(|at| batch.get(*at)).collect();
+                (group.positions(), changes)
+            })
+            .collect();
+        let outcomes = join_all(users.iter().map(|(_, changes)| self.settle(changes))).await;
+        let mut refused = Vec::new();
+        for ((positions, _), outcome) in users.iter().zip(outcomes) {
+            refused.extend(outcome?.into_iter().filter_map(|at| positions.get(at).copied()));
+        }
+        let keys: Vec<Key> = users.iter().filter_map(|(_, changes)| changes.first()).map(|change| Key::of(change)).collect();
+        self.invalidate(&keys).await?;
+        refused.sort_unstable();
+        Ok(refused
+            .into_iter()
+            .filter_map(|at| {
+                let wrong = schemas::Rejection::new(RejectCode::StoreRefused);
+                Some((at, rejection(wrong, facts::of(batch.get(at)?))))
+            })
+            .collect())
+    }
+}
+
+/// Where the sink says what it waits for.
+#[derive(Debug)]
+pub struct Conditions {
+    pub cassandra: Condition,
+    pub redis: Condition,
+}
+
+/// Cassandra refuses the probe row too.
+#[derive(Debug, thiserror::Error)]
+#[error("cassandra refuses every change of this shape; compare the table with: tidewater migrate --dry-run ({0:?})")]
+struct OurFault(Blame);
+
+fn stop(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
+    Fault::Fatal { exit: Exit::Component, cause: Cause::with("the store takes no writes until a person acts", error) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! How to reach Cassandra, and where the profiles live there.
+
+use crate::Credentials;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::time::Duration;
+
+/// Settings of one [`crate::cql::Session`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `host:port` of some nodes; the driver finds the others.
+    pub nodes: Vec<String>,
+    pub keyspace: Keyspace,
+    /// The data centre whose replicas make up a LOCAL_QUORUM.
+    pub local_dc: String,
+    pub credentials: Option<Credentials>,
+    pub connect_timeout: Duration,
+    /// How long one request may take. Above the server's own limits (2 s for a write), so that it is the server that
+    /// gives up first and says how far it got.
+    pub request_timeout: Duration,
+    /// Writes in flight to the cluster at once, per process.
+    pub writes_in_flight_max: usize,
+}
+
+impl Default for Config {
+    /// One local node, the keyspace `tidewater`.
+    fn default() -> Self {
+        Self {
+            nodes: vec!["127.0.0.1:9042".into()],
+            keyspace: Keyspace::default(),
+            local_dc: "datacenter1".into(),
+            credentials: None,
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(7),
+            writes_in_flight_max: 128,
+        }
+    }
+}
+
+/// `[a-z][a-z0-9_]{0,47}`: a keyspace's name that needs no escaping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyspace(Box<str>);
+
+impl Keyspace {
+    /// `None` if `name` is not such a name.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let bytes = name.as_bytes();
+        let well_formed = bytes.first().is_some_and(u8::is_ascii_lowercase)
+            && bytes.len() <= 48
+            && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_');
+        well_formed.then(|| Self(name.into()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Keyspace {
+    fn default() -> Self {
+        Self("tidewater".into())
+    }
+}
+
+impl fmt::Display for Keyspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// On how many nodes a keyspace that we create keeps each row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replication {
+    /// For one node or one data centre on a developer's machine.
+    Simple { factor: u8 },
+    /// Replicas by data centre, at least one centre.
+    PerDatacenter(BTreeMap<String, u8>),
+}
+
+impl Replication {
+    /// The map as `CREATE KEYSPACE` takes it. Names of data centres are free text, so their quotes are doubled.
+    pub(super) fn to_cql(&self) -> String {
+        match self {
+            Self::Simple { factor } => format!("{{'class': 'SimpleStrategy', 'replication_factor': {factor}}}"),
+            Self::PerDatacenter(factors) => {
+                let mut text = String::from("{'class': 'NetworkTopologyStrategy'");
+                for (name, factor) in factors {
+                    text.push_str(&format!(", '{}': {factor}", name.replace('\'', "''")));
+                }
+                text.push('}');
+                text
+            }
+        }
+    }
+
+    /// Whether a keyspace with the options `found` (of `system_schema.keyspaces`) is replicated like this.
+    pub(super) fn is(&self, found: &HashMap<String, String>) -> bool {
+        let class = found.get("class").and_then(|class| class.rsplit('.').next());
+        let factor = |name: &str| found.get(name).and_then(|factor| factor.parse::<u8>().ok());
+        match self {
+            Self::Simple { factor: wanted } => {
+                class == Some("SimpleStrategy") && factor("replication_factor") == Some(*wanted)
+            }
+            Self::PerDatacenter(factors) => {
+                class == Some("NetworkTopologyStrategy")
+                    && found.len() == factors.len() + 1
+                    && factors.iter().all(|(name, wanted)| factor(name) == Some(*wanted))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyspace_is_a_plain_lower_case_name() {
+        for good in ["tidewater", "t", "t_1", &"k".repeat(48)] {
+            assert!(Keyspace::new(good).is_some(), "{good}");
+        }
+        for bad in ["", "Tide", "1t", "_t", "a-b", "a\"; DROP", &"k".repeat(49)] {
+            assert!(Keyspace::new(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn replication_is_written_per_data_centre_with_quotes_doubled() {
+        assert_eq!(Replication::Simple { factor: 1 }.to_cql(), "{'class': 'SimpleStrategy', 'replication_factor': 1}");
+        let factors = BTreeMap::from([("o'hare".to_owned(), 3), ("east".to_owned(), 2)]);
+        assert_eq!(
+            Replication::PerDatacenter(factors).to_cql(),
+            "{'class': 'NetworkTopologyStrategy', 'east': 2, 'o''hare': 3}"
+        );
+    }
+
+    #[test]
+    fn a_password_is_never_printed() {
+        let credentials = Credentials { user: "app".into(), password: "hunter2".into() };
+        let config = Config { credentials: Some(credentials), ..Config::default() };
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,99 @@
+//! The connection to Cassandra.
+
+use super::config::{Config, Keyspace};
+use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::session::Session as Driver;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::errors::NewSessionError;
+use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::retry::FallthroughRetryPolicy;
+use scylla::statement::Consistency;
+use std::sync::Arc;
+
+/// A connected driver and the keyspace we live in. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Session {
+    driver: Arc<Driver>,
+    keyspace: Keyspace,
+    writes_in_flight_max: usize,
+}
+
+/// There is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No node could be asked; try again.
+    #[error("no cassandra node answers at {nodes}: check that it runs, the addresses and the credentials")]
+    Unreachable {
+        nodes: String,
+        #[source]
+        source: Box<NewSessionError>,
+    },
+    /// LOCAL_QUORUM would have no nodes: exit 64.
+    #[error("no cassandra node is in data centre {wanted:?}; there are {found:?}: correct local_dc")]
+    NoSuchDatacenter { wanted: String, found: Vec<String> },
+}
+
+impl Session {
+    /// Connects, once, within the connect timeout per node.
+    pub async fn connect(config: &Config) -> Result<Self, ConnectError> {
+        let mut builder = SessionBuilder::new()
+            .known_nodes(&config.nodes)
+            .connection_timeout(config.connect_timeout)
+            .default_execution_profile_handle(execution_profile(config).into_handle())
+            .keyspaces_to_fetch([config.keyspace.as_str()])
+            .fetch_full_schema_metadata(false);
+        if let Some(credentials) = &config.credentials {
+            builder = builder.user(&credentials.user, &credentials.password);
+        }
+        let driver = builder
+            .build()
+            .await
+            .map_err(|source| ConnectError::Unreachable { nodes: config.nodes.join(", "), source: Box::new(source) })?;
+        check_datacenter(&driver, &config.local_dc)?;
+        Ok(Self {
+            driver: Arc::new(driver),
+            keyspace: config.keyspace.clone(),
+            writes_in_flight_max: config.writes_in_flight_max,
+        })
+    }
+
+    /// Waits until all nodes have the same schema; the text says why they do not.
+    pub(super) async fn agree(&self) -> Result<(), Box<str>> {
+        self.driver.await_schema_agreement().await.map(|_| ()).map_err(|error| error.to_string().into())
+    }
+
+    pub(super) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    #[must_use]
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
+    pub(super) fn writes_in_flight_max(&self) -> usize {
+        self.writes_in_flight_max
+    }
+}
+
+/// LOCAL_QUORUM in our data centre, and no retry of the driver's own: what is ambiguous is ours to repeat.
+fn execution_profile(config: &Config) -> ExecutionProfile {
+    let nearby = DefaultPolicy::builder().prefer_datacenter(config.local_dc.clone()).token_aware(true).build();
+    ExecutionProfile::builder()
+        .consistency(Consistency::LocalQuorum)
+        .request_timeout(Some(config.request_timeout))
+        .retry_policy(Arc::new(FallthroughRetryPolicy::new()))
+        .load_balancing_policy(nearby)
+        .build()
+}
+
+fn check_datacenter(driver: &Driver, wanted: &str) -> Result<(), ConnectError> {
+    let state = driver.get_cluster_state();
+    let mut found: Vec<String> = state.get_nodes_info().iter().filter_map(|node| node.datacenter.clone()).collect();
+    found.sort_unstable();
+    found.dedup();
+    if found.iter().any(|name| name == wanted) {
+        return Ok(());
+    }
+    Err(ConnectError::NoSuchDatacenter { wanted: wanted.into(), found })
+}

@@ -1,0 +1,160 @@
+//! Writes the changes of one user, once: whoever calls owns the retries.
+
+use super::column::Columns;
+use super::fault::{Class, fault_of, fault_of_prepare, reason_of};
+use super::merge::{Statement, merge};
+use super::mutation::{LEN_MAX, split};
+use super::probe::{self, Blame};
+use super::session::Session;
+use super::statement::{Drift, Key, Prepared, Shaped, Texts};
+use schemas::{Change, Profile, Version};
+use scylla::errors::ExecutionError;
+use scylla::statement::batch::{Batch, BatchType};
+use tokio::sync::Semaphore;
+
+/// Writes profiles at LOCAL_QUORUM, a bounded number at a time.
+///
+/// Monotonic by version: every change writes at timestamps made from its own version alone, so writing one twice, late,
+/// or with others leaves the row that writing all of them once, in order, would leave.
+#[derive(Debug)]
+pub struct Writer {
+    session: Session,
+    prepared: Prepared,
+    columns: Columns,
+    permits: Semaphore,
+}
+
+/// The statements could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The table is not the one the profile describes: exit 64.
+    #[error("the table does not fit the profile: {0}")]
+    Drift(Box<str>),
+    /// Cassandra did not answer; try again.
+    #[error("cassandra did not prepare the statements: {0}")]
+    Unreachable(Box<str>),
+}
+
+/// Why a write is not known to be applied. Never holds a key or a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// It may have been applied, in part or whole: write the same changes again, for ever.
+    #[error("cassandra did not confirm the write: {0}")]
+    Ambiguous(Box<str>),
+    /// Cassandra refuses one of the changes: write them one by one, oldest first, then probe.
+    #[error("cassandra refused the write: {0}")]
+    Refused(Box<str>),
+    /// Every write will fail like this: stop and tell somebody.
+    #[error("cassandra will refuse every write until somebody sees to it: {0}")]
+    Stop(Box<str>),
+}
+
+impl WriteError {
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Ambiguous(_) => Class::Ambiguous,
+            Self::Refused(_) => Class::Refused,
+            Self::Stop(_) => Class::Stop,
+        }
+    }
+}
+
+impl From<ExecutionError> for WriteError {
+    fn from(error: ExecutionError) -> Self {
+        let reason = reason_of(&error);
+        match fault_of(&error) {
+            Class::Ambiguous => Self::Ambiguous(reason),
+            Class::Refused => Self::Refused(reason),
+            Class::Stop => Self::Stop(reason),
+        }
+    }
+}
+
+impl Writer {
+    /// Prepares the statements for `profile` and checks the type behind every `?`.
+    pub async fn prepare(session: &Session, profile: &Profile) -> Result<Self, PrepareError> {
+        let columns = Columns::of(profile);
+        let texts = Texts::new(session.keyspace(), &columns);
+        let prepared = Prepared {
+            erase: prepare(session, texts.erase, &columns).await?,
+            insert: prepare(session, texts.insert, &columns).await?,
+            update: prepare(session, texts.update, &columns).await?,
+            stub: prepare(session, texts.stub, &columns).await?,
+        };
+        let permits = Semaphore::new(session.writes_in_flight_max());
+        Ok(Self { session: session.clone(), prepared, columns, permits })
+    }
+
+    /// Writes `changes`, which are of one user and in any order; returns when a quorum has them. One attempt.
+    ///
+    /// They go merged, as one atomic mutation unless they are over 1 MiB, then as several, oldest first. After an error
+    /// any of them may have been applied, except that of one refused change nothing was.
+    pub async fn write(&self, changes: &[&Change]) -> Result<(), WriteError> {
+        let Some(first) = changes.first() else {
+            return Ok(());
+        };
+        debug_assert!(
+            changes.iter().all(|change| change.user_id == first.user_id && change.tenant == first.tenant),
+            "a write is about one user"
+        );
+        self.send(Key::of(first), &merge(changes)).await
+    }
+
+    /// Writes one change: the second step after a refusal.
+    pub async fn write_single(&self, change: &Change) -> Result<(), WriteError> {
+        self.write(&[change]).await
+    }
+
+    /// Tells whose fault it is that `change` was refused alone: the third step.
+    ///
+    /// Waits until the nodes agree on the schema, then sends the same statements for the probe row at version `now`.
+    /// An error that is not a refusal means that nobody knows yet: ask again.
+    pub async fn probe(&self, change: &Change, now: Version) -> Result<Blame, WriteError> {
+        self.session.agree().await.map_err(WriteError::Ambiguous)?;
+        let probe = probe::like(change, &self.columns, now);
+        let Err(error) = self.execute(probe::KEY, &merge(&[&probe])).await else {
+            return Ok(Blame::Change);
+        };
+        match fault_of(&error) {
+            Class::Refused => Ok(Blame::Store { reason: error.to_string().into() }),
+            Class::Ambiguous | Class::Stop => Err(error.into()),
+        }
+    }
+
+    async fn send(&self, key: Key<'_>, statements: &[Statement<'_>]) -> Result<(), WriteError> {
+        for run in split(statements, LEN_MAX) {
+            self.execute(key, run).await?;
+        }
+        Ok(())
+    }
+
+    /// One request: a statement by itself, or an unlogged batch to one partition, which is one mutation.
+    async fn execute(&self, key: Key<'_>, statements: &[Statement<'_>]) -> Result<(), ExecutionError> {
+        // The semaphore is never closed; if it were, writing without a permit would be the lesser evil.
+        let _permit = self.permits.acquire().await.ok();
+        if let [statement] = statements {
+            let shaped = &self.prepared.pick(statement).statement;
+            self.session.driver().execute_unpaged(shaped, self.prepared.bind(key, *statement)).await?;
+            return Ok(());
+        }
+        let mut batch = Batch::new(BatchType::Unlogged);
+        batch.set_is_idempotent(true);
+        let mut values = Vec::with_capacity(statements.len());
+        for statement in statements {
+            batch.append_statement(self.prepared.pick(statement).statement.clone());
+            values.push(self.prepared.bind(key, *statement));
+        }
+        self.session.driver().batch(&batch, values).await?;
+        Ok(())
+    }
+}
+
+async fn prepare(session: &Session, text: String, columns: &Columns) -> Result<Shaped, PrepareError> {
+    let mut statement = session.driver().prepare(text).await.map_err(|error| match fault_of_prepare(&error) {
+        Class::Ambiguous => PrepareError::Unreachable(error.to_string().into()),
+        Class::Refused | Class::Stop => PrepareError::Drift(error.to_string().into()),
+    })?;
+    statement.set_is_idempotent(true);
+    Shaped::new(statement, columns).map_err(|drift: Drift| PrepareError::Drift(drift.to_string().into()))
+}
