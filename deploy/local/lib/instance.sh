@@ -6,7 +6,7 @@
 # reads the records. Whichever comes first, a launcher either sees `closing` and goes, or is seen and ended.
 
 declare -A port=()
-servers=() brokers=1 jit=quick java=
+servers=() started=() keep=no brokers=1 jit=quick java=
 dir='' entry=''
 
 # instance_at DIR: sets dir and entry, whether or not anything is there.

@@ -3,6 +3,7 @@
 # when it answers a client; `kafka-2` is of the kind kafka.
 
 declare -A log_start=()
+launched=()
 
 kind() { printf '%s' "${1%%-*}"; }
 
@@ -47,6 +48,7 @@ server_start() {
     mkdir -p "$dir/data/$name"
     if [[ $name == kafka-* ]]; then kafka_configure "$name"; fi
     log_start[$name]=$(stat -c %s "$dir/logs/$name.log" 2>/dev/null || echo 0)
+    launched+=("$name")
     setsid "$stack_home/stack" launch "$dir" "$name" </dev/null >>"$dir/logs/$name.log" 2>&1 &
   done
 }
@@ -87,7 +89,8 @@ server_await() {
 
 server_log() { tail -c "+$((${log_start[$1]:-0} + 1))" "$dir/logs/$1.log" 2>/dev/null; }
 
-port_was_taken() { server_log "$1" | grep -qiE 'already in use|in use by another process'; }
+# Not `grep -q`: it would leave before the log has been read, and the pipe would count as failed.
+port_was_taken() { server_log "$1" | grep -iE 'already in use|in use by another process' >/dev/null; }
 
 server_failed() {
   server_log "$1" | tail -n 25 >&2 || true

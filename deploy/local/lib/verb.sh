@@ -53,13 +53,11 @@ verb_up() {
   [[ -n ${option[dir]:-} ]] || option[dir]=$(mktemp -d "${TMPDIR:-/tmp}/tidewater-XXXXXX")
   instance_at "${option[dir]}"
   instance_lock
+  up_settings
   up_register
   guard_start
-  up_settings
-  local name
-  local -a started=()
-  for name in "${servers[@]}"; do alive "$entry/$name.process" || started+=("$name"); done
   needs "${servers[@]}"
+  local name
   for name in "${started[@]}"; do server_assign "$name"; done
   settings_write
   server_start "${started[@]}"
@@ -70,19 +68,29 @@ verb_up() {
   cat "$dir/env"
 }
 
-# up_register: from here on the instance is known, and goes down if this does not succeed.
-up_register() {
-  keep=no
+# up_settings: what an earlier `up` of this directory settled, then what this one asks. Wrong usage ends here and touches nothing.
+up_settings() {
+  local asked name owner=${option[owner]:-}
+  keep=no started=()
   if [[ -r $dir/settings ]]; then
     keep=yes
+    settings_read
+    [[ ${option[brokers]:-$brokers} == "$brokers" ]] || usage_error "$dir holds a Kafka of $brokers brokers, which is for life"
   elif [[ -n $(ls -A "$dir" 2>/dev/null) ]]; then
     usage_error "$dir holds something else; give an empty or a new directory"
   fi
-  if [[ -n ${option[owner]:-} ]]; then
-    if [[ ! ${option[owner]} =~ ^[0-9]+$ ]] || ! birth "${option[owner]}" >/dev/null; then
-      usage_error "--owner ${option[owner]} is no running process"
-    fi
-  fi
+  brokers=${option[brokers]:-$brokers} jit=${option[jit]:-$jit}
+  [[ $brokers =~ ^[1-9]$ ]] || usage_error "--brokers takes 1 to 9"
+  [[ $jit =~ ^(quick|full)$ ]] || usage_error "--jit takes quick or full"
+  if [[ -n $owner && (! $owner =~ ^[0-9]+$ || -z $(birth "$owner" || true)) ]]; then usage_error "--owner $owner is no running process"; fi
+  if ((${#words[@]} + ${#servers[@]} == 0)); then words=(kafka cassandra redis); fi
+  asked=$(server_names "${words[@]}")
+  mapfile -t servers < <(printf '%s\n' "${servers[@]}" "$asked" | grep . | sort -u)
+  for name in "${servers[@]}"; do alive "$entry/$name.process" || started+=("$name"); done
+}
+
+# up_register: from here on the instance is known, and what this `up` started goes down again if it does not succeed.
+up_register() {
   trap up_abandon EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
@@ -95,29 +103,31 @@ up_register() {
   echo "$dir" >"$entry/dir"
 }
 
+# up_end_started: a launcher may not have written its record yet; without one there would be nothing to end.
+up_end_started() {
+  local name try
+  local -a records=()
+  for name in "${launched[@]}"; do
+    for try in {1..200}; do [[ ! -e $entry/$name.process ]] || break; sleep 0.02; done
+    records+=("$entry/$name.process")
+  done
+  end_groups 15 "${records[@]}"
+}
+
 up_abandon() {
   local code=$?
   trap '' INT TERM HUP
   trap - EXIT
   if [[ -n $jars_pid ]]; then kill "$jars_pid" 2>/dev/null || true; fi
-  report "taking everything at $dir down again"
-  instance_take_down "$keep"
-  exit "$code"
-}
-
-# up_settings: what an earlier `up` of this directory settled, then what this one asks.
-up_settings() {
-  local -a asked
-  if [[ $keep == yes ]]; then
-    settings_read
-    [[ ${option[brokers]:-$brokers} == "$brokers" ]] || usage_error "$dir holds a Kafka of $brokers brokers, which is for life"
+  if [[ -e $dir/env ]]; then
+    report "taking down again what was started at $dir"
+    up_end_started
+    rm -f "$entry/up.process"
+  else
+    report "taking everything at $dir down again"
+    instance_take_down "$keep"
   fi
-  brokers=${option[brokers]:-$brokers} jit=${option[jit]:-$jit}
-  [[ $brokers =~ ^[1-9]$ ]] || usage_error "--brokers takes 1 to 9"
-  [[ $jit =~ ^(quick|full)$ ]] || usage_error "--jit takes quick or full"
-  if ((${#words[@]} + ${#servers[@]} == 0)); then words=(kafka cassandra redis); fi
-  asked=$(server_names "${words[@]}")
-  mapfile -t servers < <(printf '%s\n' "${servers[@]}" "${asked[@]}" | grep . | sort -u)
+  exit "$code"
 }
 
 verb_down() {
