@@ -165,11 +165,13 @@ pub enum Derivation {
 pub struct Fingerprint([u8; 8]);
 
 impl Fingerprint {
+    /// From the order on the wire.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)
     }
 
+    /// In the order on the wire: the least significant byte of the CRC first.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 8] {
         self.0

@@ -23,7 +23,9 @@ pub const HISTORY: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/history
 /// The self-contained schema of a change: what is registered, fingerprinted and kept.
 #[derive(Debug)]
 pub struct ChangeSchema {
+    /// What `history/<fingerprint>.avsc` holds.
     pub text: Box<str>,
+    /// Of the text's canonical form.
     pub fingerprint: Fingerprint,
     parsed: Schema,
 }
@@ -85,8 +87,8 @@ impl Profile {
         if !plans.contains_key(&fingerprint) {
             problems.add(
                 format!("history/{fingerprint}.avsc"),
-                "is missing: the present schema must be kept before anything is written with it \
-                 (`cargo run -p schemas --example keep_schema` writes the file)",
+                "is missing: a schema must be kept before anything is written with it (for the profile of this release, \
+                 `cargo run -p schemas --example keep_schema` writes the file)",
             );
         }
         problems.none_or(Self { fields, positions, change_schema, fingerprint, plans })
