@@ -12,6 +12,9 @@ mod read;
 mod wire;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use codec::{Codec, DecodeError};
 pub use framing::{Framing, Unframed};
 pub use wire::Malformed;
