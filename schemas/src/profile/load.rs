@@ -38,7 +38,7 @@ impl ChangeSchema {
         spliced.ok_or_else(|| problems.into_error())
     }
 
-    /// `None`, and at least one problem more, if there is no such schema.
+    /// `None`, and `problems` not empty, if there is no such schema.
     fn splice_into(change: &str, profile: &str, problems: &mut Problems) -> Option<Self> {
         if change.matches(PLACE).count() != 1 {
             problems.add("change.avsc", format!("must name {PLACE} exactly once"));
@@ -49,7 +49,10 @@ impl ChangeSchema {
         match parse(&text) {
             Ok((fingerprint, parsed)) => Some(Self { text: text.into(), fingerprint, parsed }),
             Err(error) => {
-                problems.add("profile.avsc", format!("is no Avro schema within change.avsc: {error}"));
+                // Of what was found already, this would be an echo.
+                if problems.is_empty() {
+                    problems.add("profile.avsc", format!("is no Avro schema within change.avsc: {error}"));
+                }
                 None
             }
         }
@@ -121,7 +124,7 @@ fn plans<'a>(
     plans
 }
 
-fn parse(text: &str) -> Result<(Fingerprint, Schema), apache_avro::Error> {
+pub(super) fn parse(text: &str) -> Result<(Fingerprint, Schema), apache_avro::Error> {
     let schema = Schema::parse_str(text)?;
     let digest = Schema::parse_str(&canonical(&schema))?.fingerprint::<Rabin>();
     let mut fingerprint = [0; 8];

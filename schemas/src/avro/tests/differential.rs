@@ -85,4 +85,25 @@ proptest! {
             prop_assert_eq!(Change { set: Row::default(), ..back }, Change { set: Row::default(), ..change });
         }
     }
+
+    /// Ours is the stricter one: it knows no trailing bytes, and lengths that lead beyond the input end there.
+    #[test]
+    fn what_is_read_of_damaged_bytes_avro_reads_as_well(
+        pair in pair(),
+        seed in any::<u64>(),
+        damages in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u8), 16),
+    ) {
+        apache_avro::util::max_allocation_bytes(1 << 20);
+        let mut seeds = Seeds::new(seed);
+        for (at, bit) in damages {
+            let mut bytes = oracle::write(&pair.writer, seeds.value(&pair.writer, &pair.names));
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            if let Ok(ours) = pair.plan.read(&bytes, &pair.profile).map(Draft::from) {
+                let theirs = oracle::read(&pair.writer, &pair.oracle, &bytes);
+                let theirs = theirs.map(|value| oracle::draft(value, &pair.profile));
+                prop_assert!(theirs.is_some_and(|theirs| is_same(&ours, &theirs)), "{ours:?}");
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Bytes that are not what they claim to be: refused, in time and space that their own length bounds.
 
-use super::super::wire::{Input, Malformed, put_long};
+use super::super::wire::{Input, Malformed, put_bytes, put_long};
 use super::oracle::Seeds;
 use crate::{Change, Codec, DecodeError, Draft, FieldSet, FieldValue, Op, Origin, Row, Tenant, UserId, Version};
 use proptest::prelude::*;
@@ -46,7 +46,11 @@ fn held(draft: &Draft) -> usize {
     let values = draft.set.iter().flat_map(Row::iter).map(|(_, value)| match value {
         FieldValue::Text(text) => text.capacity(),
         FieldValue::Bytes(bytes) => bytes.capacity(),
-        _ => 0,
+        FieldValue::Bool(_)
+        | FieldValue::Int(_)
+        | FieldValue::Long(_)
+        | FieldValue::Float(_)
+        | FieldValue::Double(_) => 0,
     });
     texts.into_iter().flatten().map(String::capacity).sum::<usize>() + values.sum::<usize>()
 }
@@ -75,6 +79,27 @@ fn a_number_has_at_most_64_bits() {
     assert_eq!(long(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00]), Err(Malformed::Number));
     assert_eq!(long(&[0x80; 9]), Err(Malformed::Short));
     assert_eq!(long(&[]), Err(Malformed::Short));
+}
+
+#[test]
+fn an_int_has_32_of_them() {
+    for (number, fits) in [(i64::from(i32::MIN), true), (1 << 31, false), (-(1 << 31) - 1, false), (i64::MAX, false)] {
+        let mut bytes = Vec::new();
+        put_long(&mut bytes, number);
+        assert_eq!(Input::new(&bytes).int().is_ok(), fits, "{number}");
+    }
+}
+
+#[test]
+fn a_uuid_has_hyphens_and_nothing_around_it() {
+    let uuid = |text: &str| {
+        let mut bytes = Vec::new();
+        put_bytes(&mut bytes, text.as_bytes());
+        Input::new(&bytes).uuid()
+    };
+    assert!(uuid("7C9E6679-7425-40de-944b-e07fc1f90ae7").is_ok());
+    assert_eq!(uuid("{7c9e6679-7425-40de-944b-e07fc1f90ae7}"), Err(Malformed::Uuid));
+    assert_eq!(uuid("urn:uuid:7c9e6679-7425-40de-944b-e07fc1f90ae7"), Err(Malformed::Uuid));
 }
 
 #[test]

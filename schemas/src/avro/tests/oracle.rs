@@ -1,5 +1,8 @@
 //! `apache-avro` as the judge: its values of random content, and what they mean as changes of ours.
 
+#![expect(clippy::cast_possible_truncation, reason = "random numbers may be cut, and positions here are small")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a value of a type that no schema here has ends the test")]
+
 use crate::{Change, Draft, FieldSet, FieldValue, Kind, Op, Profile, Row};
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
