@@ -74,7 +74,7 @@ fn null_for_a_field_clears_in_a_patch_and_is_absence_in_an_upsert() {
 fn what_is_no_json_object_from_its_first_byte_on_is_undecodable() {
     let whole = r#"{"user_id":"u","op":"delete"}"#;
     assert!(read(&format!("{whole} \r\n\t")).is_ok(), "JSON's white space may follow");
-    let cut: Vec<String> = (0..whole.len()).map(|end| whole[..end].to_owned()).collect();
+    let cut: Vec<String> = (0..whole.len()).map(|end| whole.chars().take(end).collect()).collect();
     let others = [
         format!(" {whole}"),
         format!("\u{feff}{whole}"),
