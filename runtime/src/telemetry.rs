@@ -1,0 +1,259 @@
+//! Numbers about the process, for `/metrics`: the only file that touches OpenTelemetry and Prometheus.
+//!
+//! Counting is one atomic addition: labels are resolved when a metric is made, and OpenTelemetry reads the numbers
+//! when somebody scrapes. Labels are enums, never data.
+
+use crate::clock::Clock;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Histogram as OtelHistogram, MeterProvider as _};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Registry, TextEncoder};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Seconds a write may take, from a hit in memory to the driver's timeouts.
+const SECONDS_BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// No record is unsettled.
+const NONE_MS: i64 = i64::MIN;
+
+/// Where the numbers of one process meet. Metric names start with the service's. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    service: &'static str,
+    registry: Registry,
+    provider: SdkMeterProvider,
+}
+
+/// The numbers could not be set up or gathered: a name or a label is not what Prometheus takes.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("metrics could not be set up")]
+    SetUp(#[source] opentelemetry_sdk::error::OTelSdkError),
+    #[error("metrics could not be written as text")]
+    Render(#[source] prometheus::Error),
+}
+
+impl Telemetry {
+    /// # Errors
+    /// If the exporter does not start.
+    pub fn new(service: &'static str) -> Result<Self, Error> {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_target_info()
+            .scope_info_enabled(false)
+            .build()
+            .map_err(Error::SetUp)?;
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        Ok(Self { service, registry, provider })
+    }
+
+    /// Everything, as Prometheus' text format has it.
+    ///
+    /// # Errors
+    /// If a metric does not fit that format.
+    pub fn render(&self) -> Result<String, Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).map_err(Error::Render)
+    }
+
+    /// `<service>_<name>_total`: only ever grows.
+    #[must_use]
+    pub fn counter(&self, name: &str, about: &'static str) -> Counter {
+        self.counters(name, about, [Vec::new()]).pop().unwrap_or_default()
+    }
+
+    /// One counter for each set of labels, all of one name; in the order given.
+    #[must_use]
+    pub fn counters(
+        &self,
+        name: &str,
+        about: &'static str,
+        labels: impl IntoIterator<Item = Vec<(&'static str, &'static str)>>,
+    ) -> Vec<Counter> {
+        let cells: Vec<(Counter, Vec<KeyValue>)> =
+            labels.into_iter().map(|labels| (Counter::default(), attributes(labels))).collect();
+        let counters = cells.iter().map(|(counter, _)| counter.clone()).collect();
+        let meter = self.provider.meter(self.service);
+        let builder = meter.u64_observable_counter(self.name(name)).with_description(about);
+        let _registered_for_good = builder
+            .with_callback(move |observer| {
+                for (counter, labels) in &cells {
+                    observer.observe(counter.get(), labels);
+                }
+            })
+            .build();
+        counters
+    }
+
+    /// `<service>_<name>`: goes up and down.
+    #[must_use]
+    pub fn gauge(&self, name: &str, about: &'static str) -> Gauge {
+        let gauge = Gauge::default();
+        let shown = gauge.clone();
+        let meter = self.provider.meter(self.service);
+        let builder = meter.i64_observable_gauge(self.name(name)).with_description(about);
+        let _registered_for_good = builder.with_callback(move |observer| observer.observe(shown.get(), &[])).build();
+        gauge
+    }
+
+    /// `<service>_<name>_seconds`: how old something is when somebody looks, 0 if there is nothing.
+    #[must_use]
+    pub fn age(&self, name: &str, about: &'static str, clock: Clock) -> Age {
+        let age = Age::default();
+        let shown = age.clone();
+        let meter = self.provider.meter(self.service);
+        let builder = meter.f64_observable_gauge(self.name(name)).with_unit("s").with_description(about);
+        let _registered_for_good =
+            builder.with_callback(move |observer| observer.observe(shown.seconds_at(&clock), &[])).build();
+        age
+    }
+
+    /// `<service>_<name>_seconds`: how long something takes.
+    #[must_use]
+    pub fn seconds(&self, name: &str, about: &'static str) -> Seconds {
+        let meter = self.provider.meter(self.service);
+        let builder = meter.f64_histogram(self.name(name)).with_unit("s").with_description(about);
+        Seconds(builder.with_boundaries(SECONDS_BOUNDS.to_vec()).build())
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}_{name}", self.service)
+    }
+}
+
+fn attributes(labels: Vec<(&'static str, &'static str)>) -> Vec<KeyValue> {
+    labels.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect()
+}
+
+/// A number that only grows. Clones are the same number.
+#[derive(Clone, Debug, Default)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number that goes up and down. Clones are the same number.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Arc<AtomicI64>);
+
+impl Gauge {
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub fn add(&self, count: i64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Since when something is so. The age is worked out when somebody looks, so that it grows while its owner is stuck.
+#[derive(Clone, Debug)]
+pub struct Age(Arc<AtomicI64>);
+
+impl Default for Age {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(NONE_MS)))
+    }
+}
+
+impl Age {
+    /// Since `since_ms` (milliseconds since 1970-01-01), or not at all.
+    pub fn set(&self, since_ms: Option<i64>) {
+        self.0.store(since_ms.unwrap_or(NONE_MS), Ordering::Relaxed);
+    }
+
+    fn seconds_at(&self, clock: &Clock) -> f64 {
+        let since_ms = self.0.load(Ordering::Relaxed);
+        if since_ms == NONE_MS {
+            return 0.0;
+        }
+        let age_ms = clock.now_ms().saturating_sub(since_ms);
+        Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)).as_secs_f64()
+    }
+}
+
+/// How long something takes, in buckets.
+#[derive(Clone, Debug)]
+pub struct Seconds(OtelHistogram<f64>);
+
+impl Seconds {
+    pub fn record(&self, took: Duration) {
+        self.0.record(took.as_secs_f64(), &[]);
+    }
+}
+
+/// What each worker shows, made once per process.
+#[derive(Clone, Debug)]
+pub struct WorkerMetrics {
+    /// Records admitted.
+    pub records_in: Counter,
+    /// Records settled by being forwarded.
+    pub forwarded: Counter,
+    rejected: Arc<[(&'static str, Counter)]>,
+    /// One batch's write to the sink, tries and waits included.
+    pub write: Seconds,
+    /// Records admitted and not settled.
+    pub in_flight: Gauge,
+    /// Since when the oldest unsettled record waits, over all partitions: *the* alert.
+    pub oldest_unsettled: Age,
+    /// From the start of a rebalance until its partitions were given up or taken.
+    pub rebalance_wait: Seconds,
+    /// Writes tried again after a fault.
+    pub retries: Counter,
+    /// Commits that did not go through; each is tried again.
+    pub commit_failures: Counter,
+}
+
+impl WorkerMetrics {
+    /// Registers the metrics of a worker that can reject with `codes`.
+    #[must_use]
+    pub fn new(telemetry: &Telemetry, clock: Clock, codes: &[&'static str]) -> Self {
+        let labels = |verdict, code| vec![("verdict", verdict), ("code", code)];
+        let out = std::iter::once(labels("forwarded", "")).chain(codes.iter().map(|code| labels("rejected", code)));
+        let about = "Records settled, by verdict; code says why one was rejected.";
+        let mut out = telemetry.counters("records_out", about, out).into_iter();
+        let forwarded = out.next().unwrap_or_default();
+        Self {
+            records_in: telemetry.counter("records_in", "Records admitted."),
+            forwarded,
+            rejected: codes.iter().copied().zip(out).collect(),
+            write: telemetry.seconds("write", "One batch's write to the sink, with its retries."),
+            in_flight: telemetry.gauge("in_flight_records", "Records admitted and not settled."),
+            oldest_unsettled: telemetry.age(
+                "oldest_unsettled",
+                "Age of the oldest unsettled record over all partitions.",
+                clock,
+            ),
+            rebalance_wait: telemetry.seconds("rebalance_wait", "How long all partitions stood in a rebalance."),
+            retries: telemetry.counter("retries", "Writes tried again after a fault."),
+            commit_failures: telemetry.counter("commit_failures", "Commits that did not go through."),
+        }
+    }
+
+    /// Counts one rejection. `code` is one of those given to [`WorkerMetrics::new`]; another counts nowhere.
+    pub fn reject(&self, code: &str) {
+        let known = self.rejected.iter().find(|(known, _)| *known == code);
+        debug_assert!(known.is_some(), "a code that was not registered");
+        if let Some((_, counter)) = known {
+            counter.add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
