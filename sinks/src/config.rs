@@ -19,6 +19,7 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
+        section.elsewhere(&["enrich"]);
         Self {
             cluster: section.section("kafka"),
             limits: section.section("limits"),

@@ -15,6 +15,7 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
+        section.elsewhere(&["version", "cassandra", "redis"]);
         let about = "Folder of reference tables, <table>@<YYYYMMDDTHHMMSSZ>.csv; the same files on every host.";
         Self {
             cluster: section.section("kafka"),

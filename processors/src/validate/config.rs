@@ -14,6 +14,7 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
+        section.elsewhere(&["enrich", "cassandra", "redis"]);
         Self {
             cluster: section.section("kafka"),
             limits: section.section("limits"),

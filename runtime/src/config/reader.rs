@@ -19,12 +19,14 @@ pub(super) struct Reader {
     pub(super) given: Given,
     declarations: Declarations,
     problems: Vec<Problem>,
+    /// Sections that other processes read.
+    elsewhere: Vec<KeyPath>,
 }
 
 impl Reader {
     pub(super) fn new(given: Given) -> Self {
         let problems = given.problems();
-        Self { given, declarations: Declarations::default(), problems }
+        Self { given, declarations: Declarations::default(), problems, elsewhere: Vec::new() }
     }
 
     pub(super) fn declare(&mut self, declaration: Declaration) {
@@ -52,7 +54,12 @@ impl Reader {
     pub(super) fn finish(mut self) -> Result<Declarations, Error> {
         let table = self.given.table().clone();
         self.refuse_unknown(&table, &KeyPath::default());
-        let unknown: Vec<KeyPath> = self.given.env_paths().filter(|path| !self.is_declared(path)).cloned().collect();
+        let unknown: Vec<KeyPath> = self
+            .given
+            .env_paths()
+            .filter(|path| !self.is_declared(path) && !self.is_elsewhere(path))
+            .cloned()
+            .collect();
         for path in unknown {
             self.refuse(&path);
         }
@@ -69,6 +76,11 @@ impl Reader {
         })
     }
 
+    /// Whether `path` is in a section of other processes, of which nothing is read here.
+    fn is_elsewhere(&self, path: &KeyPath) -> bool {
+        self.elsewhere.iter().any(|section| section.beneath(path).is_some() && !self.is_section(section))
+    }
+
     fn is_section(&self, path: &KeyPath) -> bool {
         self.declarations.iter().any(|known| path.beneath(&known.path).is_some_and(|keys| !keys.is_empty()))
     }
@@ -76,7 +88,7 @@ impl Reader {
     fn refuse_unknown(&mut self, table: &toml::Table, above: &KeyPath) {
         for (key, value) in table {
             let path = above.child(key);
-            if self.declarations.iter().any(|known| known.path == path) {
+            if self.is_elsewhere(&path) || self.declarations.iter().any(|known| known.path == path) {
                 continue;
             }
             match value.as_table() {
@@ -204,6 +216,12 @@ impl<'r> Section<'r> {
     /// [`Section::section`] by a function.
     pub fn within<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         read(&mut Section { reader: self.reader, path: self.path.child(key) })
+    }
+
+    /// Sections that other processes of the installation read, so that one file and one environment serve them all.
+    /// What stands there is their affair.
+    pub fn elsewhere(&mut self, keys: &[&str]) {
+        self.reader.elsewhere.extend(keys.iter().map(|key| self.path.child(key)));
     }
 
     /// Notes that the values at `keys` (dotted paths seen from here) do not go together; `text` says what to do.
