@@ -189,7 +189,7 @@ where
     // Not dropped: that would wait for tasks that do not yield, and every budget has been given already.
     parts.shutdown_background();
     let code = ended.as_ref().map_or_else(Failure::exit_code, |()| 0);
-    info!(code, "left");
+    info!(code, "process ended");
     ExitCode::from(code)
 }
 

@@ -183,8 +183,12 @@ impl Lifecycle {
     /// Notes that the part `name` failed, and asks the process to leave. The first failure decides the exit code.
     pub fn fail(&self, name: &'static str, failure: Failure) {
         match &failure {
-            Failure::Config(_) | Failure::Component(_) => error!(component = name, error = %chain(&failure), "failed"),
-            Failure::DrainRanOut => warn!(component = name, "drain ran out, the work will be done again elsewhere"),
+            Failure::Config(_) | Failure::Component(_) => {
+                error!(component = name, error = %chain(&failure), "component failed")
+            }
+            Failure::DrainRanOut => {
+                warn!(component = name, "component's drain ran out, its work will be done again elsewhere")
+            }
         }
         self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         self.leave();
@@ -213,7 +217,7 @@ impl Lifecycle {
         let lifecycle = self.clone();
         let watch = async move {
             match watch(part, &stop, budget).await {
-                Ok(()) => info!(component = name, "ended"),
+                Ok(()) => info!(component = name, "component ended"),
                 Err(failure) => lifecycle.fail(name, failure),
             }
         };

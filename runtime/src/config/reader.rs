@@ -111,6 +111,12 @@ impl Reader {
 
     /// The declared option or section most like `path`: first among its neighbours, then by its last key anywhere.
     fn closest(&self, path: &KeyPath) -> Option<KeyPath> {
+        // A variable names its section too, and that may be what is misspelled.
+        let mut prefixes = path.keys().iter().scan(KeyPath::default(), |prefix, key| {
+            *prefix = prefix.child(key);
+            Some(prefix.clone())
+        });
+        let path = &prefixes.find(|prefix| !self.is_section(prefix)).unwrap_or_else(|| path.clone());
         let mut best: Option<(f64, KeyPath)> = None;
         for declaration in self.declarations.iter() {
             let mut known = KeyPath::default();

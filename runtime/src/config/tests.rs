@@ -176,6 +176,12 @@ fn a_key_in_the_wrong_section_is_sent_to_the_right_one() {
 }
 
 #[test]
+fn a_misspelled_section_is_told_also_of_a_variable() {
+    let found = problems(MINIMAL, &[("TIDEWATER__KAFAK__BROKERS", "x")]);
+    assert_eq!(found, ["TIDEWATER__KAFAK__BROKERS: no such key; did you mean kafka?"]);
+}
+
+#[test]
 fn a_value_where_a_section_belongs_is_told() {
     let found = problems("kafka = 3\nversion.floor = 2026-01-01T00:00:00Z\n", &[]);
     assert_eq!(found[0], "line 1: kafka: must be a section; write its keys under [kafka]");
