@@ -56,7 +56,7 @@ struct Behind {
 
 impl Lag {
     pub(crate) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
-        let admin = Admin::new(&config.kafka)?;
+        let admin = Admin::new(config.kafka())?;
         loop {
             let behind = self.look(config, &admin).await?;
             if self.watch && !self.json {
@@ -80,7 +80,7 @@ impl Lag {
         let mut behind = Vec::new();
         for stage in Stage::ALL.into_iter().filter(|stage| self.stage.is_none_or(|only| only == *stage)) {
             let topic = config.topic(stage.topic());
-            let group = Group::new(&config.kafka, stage.as_str())?;
+            let group = Group::new(config.kafka(), stage.as_str())?;
             let watermarks = admin.watermarks(&topic).await?;
             let committed = group.committed(&topic, i32::try_from(watermarks.len()).unwrap_or(i32::MAX)).await?;
             let mut rows = rows_of(stage, &watermarks, &committed);
@@ -133,7 +133,7 @@ async fn oldest_of(config: &Config, topic: &str, rows: &[Behind]) -> Result<BTre
     for row in rows.iter().filter(|row| row.records > 0) {
         spans.push(Span { partition: row.partition, from: row.high - row.records, to: row.high });
     }
-    let mut reader = Reader::open(&config.kafka, topic, &spans)?;
+    let mut reader = Reader::open(config.kafka(), topic, &spans)?;
     let mut oldest = BTreeMap::new();
     while oldest.len() < spans.len() {
         let Some(record) = reader.next().await? else { break };

@@ -57,7 +57,7 @@ struct Entry {
 impl List {
     pub(super) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
         let topic = config.topic(topics::DEAD);
-        let admin = Admin::new(&config.kafka)?;
+        let admin = Admin::new(config.kafka())?;
         let mut spans = Vec::new();
         for held in admin.watermarks(&topic).await? {
             spans.push(Span { partition: held.partition, from: held.low, to: held.high });
@@ -68,7 +68,7 @@ impl List {
                 span.from = first;
             }
         }
-        let mut reader = Reader::open(&config.kafka, &topic, &spans)?;
+        let mut reader = Reader::open(config.kafka(), &topic, &spans)?;
         let mut newest = Newest::new(self.limit);
         while let Some(record) = reader.next().await? {
             let letter = Letter::of(&record);

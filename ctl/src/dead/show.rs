@@ -77,7 +77,7 @@ impl Which {
 impl Show {
     pub(super) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
         let topic = config.topic(topics::DEAD);
-        let admin = Admin::new(&config.kafka)?;
+        let admin = Admin::new(config.kafka())?;
         let partition = self.which.partition();
         let watermarks = admin.watermarks(&topic).await?;
         let Some(held) = watermarks.iter().find(|held| held.partition == partition) else {
@@ -97,7 +97,7 @@ impl Show {
             }
             Which::Of(_) => Span { partition, from: held.low, to: held.high },
         };
-        let mut reader = Reader::open(&config.kafka, &topic, &[span])?;
+        let mut reader = Reader::open(config.kafka(), &topic, &[span])?;
         let mut count = 0_u32;
         while let Some(record) = reader.next().await? {
             let letter = Letter::of(&record);

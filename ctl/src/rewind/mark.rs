@@ -20,6 +20,8 @@ const SKEW_MS: i64 = 60_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) place: i64,
+    /// Below every place.
+    pub(super) floor: i64,
     pub(super) basis: Basis,
 }
 
@@ -41,8 +43,8 @@ struct Anchor {
 
 impl Mark {
     /// What is committed beside the offset, and read by the worker that goes on from there.
-    pub(super) fn metadata(self, floor: i64) -> String {
-        format!("v1:{}:{floor}", self.place)
+    pub(super) fn metadata(self) -> String {
+        format!("v1:{}:{}", self.place, self.floor)
     }
 }
 
@@ -68,6 +70,7 @@ pub(super) async fn marks_at(
     config: &Config,
     admin: &Admin,
     targets: &BTreeMap<i32, i64>,
+    floor: i64,
 ) -> Result<BTreeMap<i32, Mark>, Error> {
     let raw = config.topic(topics::RAW);
     let watermarks = admin.watermarks(&raw).await?;
@@ -77,11 +80,11 @@ pub(super) async fn marks_at(
     for held in &watermarks {
         if let Some(target) = targets.get(&held.partition) {
             let anchor = search.found.get(&held.partition).copied();
-            folds.insert(held.partition, Fold::new(anchor, *target, held.low, config.floor));
+            folds.insert(held.partition, Fold::new(anchor, *target, held.low, floor));
         }
     }
     let spans = folds.iter().map(|(partition, fold)| fold.span(*partition)).collect::<Vec<_>>();
-    let mut reader = Reader::open(&config.kafka, &raw, &spans)?;
+    let mut reader = Reader::open(config.kafka(), &raw, &spans)?;
     while let Some(record) = reader.next().await? {
         let append_ms = appended(&record)?;
         if let Some(fold) = folds.get_mut(&record.place.partition) {
@@ -104,7 +107,7 @@ async fn before_all(
             spans.push(Span { partition: held.partition, from: held.low.max(target - 1), to: *target });
         }
     }
-    let mut reader = Reader::open(&config.kafka, raw, &spans)?;
+    let mut reader = Reader::open(config.kafka(), raw, &spans)?;
     let mut earliest = None;
     while let Some(record) = reader.next().await? {
         let append_ms = appended(&record)?;
@@ -158,7 +161,7 @@ impl<'t> Search<'t> {
     /// A change stays in the partition of its raw record, so only partitions with an open question are read.
     async fn read(&mut self, config: &Config, topic: &str, mut spans: Vec<Span>) -> Result<(), Error> {
         spans.retain(|span| !self.is_settled(span.partition));
-        let mut reader = Reader::open(&config.kafka, topic, &spans)?;
+        let mut reader = Reader::open(config.kafka(), topic, &spans)?;
         while !spans.is_empty() {
             let Some(record) = reader.next().await? else { break };
             self.see(record.headers.last(headers::ORIGIN), record.headers.last(headers::VERSION));
@@ -206,14 +209,15 @@ struct Fold {
 impl Fold {
     fn new(anchor: Option<Anchor>, target: i64, low: i64, floor: i64) -> Self {
         let Some(anchor) = anchor else {
-            return Self { mark: Mark { place: floor, basis: Basis::Floor }, from: low, to: target };
+            return Self { mark: Mark { place: floor, floor, basis: Basis::Floor }, from: low, to: target };
         };
         let basis = Basis::Origin(anchor.offset);
         if anchor.offset == target {
             // One step before the target's own place, so that folding the target gives that place again.
-            return Self { mark: Mark { place: anchor.place - Version::STEP, basis }, from: target, to: target };
+            let place = anchor.place - Version::STEP;
+            return Self { mark: Mark { place, floor, basis }, from: target, to: target };
         }
-        Self { mark: Mark { place: anchor.place, basis }, from: low.max(anchor.offset + 1), to: target }
+        Self { mark: Mark { place: anchor.place, floor, basis }, from: low.max(anchor.offset + 1), to: target }
     }
 
     /// The raw records to fold over.

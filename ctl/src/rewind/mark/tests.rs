@@ -95,8 +95,8 @@ fn only_a_version_that_the_fold_gave_is_an_anchor() {
 
 #[test]
 fn the_floor_is_read_back_from_what_was_written() {
-    let mark = Mark { place: 123_456, basis: Basis::Floor };
-    assert_eq!(mark.metadata(800), "v1:123456:800");
+    let mark = Mark { place: 123_456, floor: 800, basis: Basis::Floor };
+    assert_eq!(mark.metadata(), "v1:123456:800");
     assert_eq!(floor_of("v1:123456:800"), Some(800));
     assert_eq!(floor_of(""), None);
 }
