@@ -1,7 +1,6 @@
 //! The command line: global options, and one variant a verb.
 
-use crate::config::Config;
-use crate::{Error, dead, lag, migrate, rewind, topics};
+use crate::{Error, config, dead, lag, migrate, rewind, topics};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -43,13 +42,13 @@ impl Command {
     /// # Errors
     /// Whatever the verb ran into.
     pub(crate) async fn execute(self, out: &mut dyn Write) -> Result<(), Error> {
-        let config = Config::load(self.config.as_deref())?;
+        let file = self.config.as_deref();
         match self.verb {
-            Verb::Topics(verb) => verb.execute(&config, out).await,
-            Verb::Migrate(migrate) => migrate.execute(&config, out).await,
-            Verb::Dead(verb) => verb.execute(&config, out).await,
-            Verb::Rewind(rewind) => rewind.execute(&config, out).await,
-            Verb::Lag(lag) => lag.execute(&config, out).await,
+            Verb::Topics(verb) => verb.execute(&config::load(file)?, out).await,
+            Verb::Migrate(migrate) => migrate.execute(&config::load(file)?, out).await,
+            Verb::Dead(verb) => verb.execute(&config::load(file)?, out).await,
+            Verb::Rewind(rewind) => rewind.execute(&config::load(file)?, out).await,
+            Verb::Lag(lag) => lag.execute(&config::load(file)?, out).await,
         }
     }
 }

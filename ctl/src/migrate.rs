@@ -1,7 +1,7 @@
 //! `tidewater migrate`: the table of profiles, made and kept what the profile's schema says.
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::Store;
 use crate::installation::Installation;
 use clap::Args;
 use std::collections::BTreeMap;
@@ -31,10 +31,10 @@ pub(crate) struct Migrate {
 }
 
 impl Migrate {
-    pub(crate) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
+    pub(crate) async fn execute(&self, store: &Store, out: &mut dyn Write) -> Result<(), Error> {
         let profile = schemas::Profile::embedded()?;
-        let session = Session::connect(&config.cassandra).await?;
-        let plan = Plan::draw(&session, &profile, &self.replication(config)).await?;
+        let session = Session::connect(&store.cassandra).await?;
+        let plan = Plan::draw(&session, &profile, &self.replication(store)).await?;
         for statement in plan.statements() {
             writeln!(out, "{statement};")?;
         }
@@ -54,14 +54,14 @@ impl Migrate {
         Ok(())
     }
 
-    fn replication(&self, config: &Config) -> Replication {
+    fn replication(&self, store: &Store) -> Replication {
         if !self.copies.is_empty() {
             return Replication::PerDatacenter(self.copies.iter().cloned().collect());
         }
         match self.profile {
             Installation::Local => Replication::Simple { factor: 1 },
             Installation::Production => {
-                Replication::PerDatacenter(BTreeMap::from([(config.cassandra.local_dc.clone(), 3)]))
+                Replication::PerDatacenter(BTreeMap::from([(store.cassandra.local_dc.clone(), 3)]))
             }
         }
     }

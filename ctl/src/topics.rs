@@ -1,7 +1,7 @@
 //! `tidewater topics`: the topics of an installation, made and kept what they should be.
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::Log;
 use crate::installation::Installation;
 use crate::table::{Column, Table};
 use clap::{Args, Subcommand};
@@ -37,17 +37,17 @@ pub(crate) struct Apply {
 }
 
 impl Verb {
-    pub(crate) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
+    pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
         let Self::Apply(apply) = self;
-        apply.execute(config, out).await
+        apply.execute(log, out).await
     }
 }
 
 impl Apply {
-    async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
-        let specs = self.specs(config);
+    async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
+        let specs = self.specs(log);
         let names = specs.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();
-        let admin = Admin::new(config.kafka())?;
+        let admin = Admin::new(log.kafka())?;
         let found = admin.describe(&names).await?;
         let plan = Plan::between(&specs, &found).map_err(runtime::kafka::Error::from)?;
         table_of(&plan).write(out)?;
@@ -64,14 +64,14 @@ impl Apply {
         Ok(())
     }
 
-    fn specs(&self, config: &Config) -> Vec<TopicSpec> {
+    fn specs(&self, log: &Log) -> Vec<TopicSpec> {
         let replication = match self.profile {
             Installation::Production => Replication::CLUSTER,
             Installation::Local => Replication::LOCAL,
         };
         let spec = |topic: &Topic| TopicSpec {
-            name: config.topic(topic.name),
-            partitions: self.partitions.unwrap_or(config.cluster.partitions),
+            name: log.topic(topic.name),
+            partitions: self.partitions.unwrap_or(log.cluster.partitions),
             replication: replication.factor,
             configs: topic.settings(replication).map(|(key, value)| (key.to_owned(), value)).into(),
         };
