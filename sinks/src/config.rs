@@ -19,7 +19,7 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        section.elsewhere(&["enrich"]);
+        section.foreign("enrich");
         Self {
             cluster: section.section("kafka"),
             limits: section.section("limits"),

@@ -14,7 +14,9 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        section.elsewhere(&["enrich", "cassandra", "redis"]);
+        for other in ["enrich", "cassandra", "redis"] {
+            section.foreign(other);
+        }
         Self {
             cluster: section.section("kafka"),
             limits: section.section("limits"),

@@ -1,12 +1,12 @@
 //! Asks what was written for each option in turn, and notes what is declared and what is wrong.
 
-use super::Settings;
-use super::declaration::{Declaration, Declarations, Presence};
+use super::declaration::{Declaration, Declarations, Presence, Resolved};
 use super::given::Given;
 use super::path::KeyPath;
 use super::problem::{Error, Problem};
 use super::setting::{FreeTable, SecretSetting, Setting};
 use super::value::{ByteSize, Choice, Count, Kind, Value};
+use super::Settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,14 +19,12 @@ pub(super) struct Reader {
     pub(super) given: Given,
     declarations: Declarations,
     problems: Vec<Problem>,
-    /// Sections that other processes read.
-    elsewhere: Vec<KeyPath>,
 }
 
 impl Reader {
     pub(super) fn new(given: Given) -> Self {
         let problems = given.problems();
-        Self { given, declarations: Declarations::default(), problems, elsewhere: Vec::new() }
+        Self { given, declarations: Declarations::default(), problems }
     }
 
     pub(super) fn declare(&mut self, declaration: Declaration) {
@@ -54,12 +52,7 @@ impl Reader {
     pub(super) fn finish(mut self) -> Result<Declarations, Error> {
         let table = self.given.table().clone();
         self.refuse_unknown(&table, &KeyPath::default());
-        let unknown: Vec<KeyPath> = self
-            .given
-            .env_paths()
-            .filter(|path| !self.is_declared(path) && !self.is_elsewhere(path))
-            .cloned()
-            .collect();
+        let unknown: Vec<KeyPath> = self.given.env_paths().filter(|path| !self.is_declared(path)).cloned().collect();
         for path in unknown {
             self.refuse(&path);
         }
@@ -76,11 +69,6 @@ impl Reader {
         })
     }
 
-    /// Whether `path` is in a section of other processes, of which nothing is read here.
-    fn is_elsewhere(&self, path: &KeyPath) -> bool {
-        self.elsewhere.iter().any(|section| section.beneath(path).is_some() && !self.is_section(section))
-    }
-
     fn is_section(&self, path: &KeyPath) -> bool {
         self.declarations.iter().any(|known| path.beneath(&known.path).is_some_and(|keys| !keys.is_empty()))
     }
@@ -88,7 +76,7 @@ impl Reader {
     fn refuse_unknown(&mut self, table: &toml::Table, above: &KeyPath) {
         for (key, value) in table {
             let path = above.child(key);
-            if self.is_elsewhere(&path) || self.declarations.iter().any(|known| known.path == path) {
+            if self.declarations.iter().any(|known| known.path == path) {
                 continue;
             }
             match value.as_table() {
@@ -111,12 +99,6 @@ impl Reader {
 
     /// The declared option or section most like `path`: first among its neighbours, then by its last key anywhere.
     fn closest(&self, path: &KeyPath) -> Option<KeyPath> {
-        // A variable names its section too, and that may be what is misspelled.
-        let mut prefixes = path.keys().iter().scan(KeyPath::default(), |prefix, key| {
-            *prefix = prefix.child(key);
-            Some(prefix.clone())
-        });
-        let path = &prefixes.find(|prefix| !self.is_section(prefix)).unwrap_or_else(|| path.clone());
         let mut best: Option<(f64, KeyPath)> = None;
         for declaration in self.declarations.iter() {
             let mut known = KeyPath::default();
@@ -214,6 +196,18 @@ impl<'r> Section<'r> {
         FreeTable::new(self, key, about)
     }
 
+    /// A section that other processes of the installation read: whatever it holds is let stand, unread.
+    pub fn foreign(&mut self, key: &'static str) {
+        let path = self.path_of(key);
+        self.reader.declare(Declaration {
+            path,
+            about: "Read by other processes of the installation.",
+            expected: "anything".to_owned(),
+            presence: Presence::Free,
+            resolved: Resolved::Unset,
+        });
+    }
+
     /// A section beneath this one. Two modules may read the same one.
     pub fn section<C: Settings>(&mut self, key: &'static str) -> C {
         self.within(key, C::read)
@@ -222,12 +216,6 @@ impl<'r> Section<'r> {
     /// [`Section::section`] by a function.
     pub fn within<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         read(&mut Section { reader: self.reader, path: self.path.child(key) })
-    }
-
-    /// Sections that other processes of the installation read, so that one file and one environment serve them all.
-    /// What stands there is their affair.
-    pub fn elsewhere(&mut self, keys: &[&str]) {
-        self.reader.elsewhere.extend(keys.iter().map(|key| self.path.child(key)));
     }
 
     /// Notes that the values at `keys` (dotted paths seen from here) do not go together; `text` says what to do.
