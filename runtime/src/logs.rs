@@ -29,7 +29,9 @@ impl Settings for Config {
             filter: section
                 .value("filter", "What is logged: a level, or levels by module as \"info,runtime=debug\".")
                 .default(Filter("info".into())),
-            format: section.choice("format", "How a line looks: json for machines, text for people.").default(Format::Json),
+            format: section
+                .choice("format", "How a line looks: json for machines, text for people.")
+                .default(Format::Json),
         }
     }
 }

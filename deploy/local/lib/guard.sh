@@ -3,7 +3,7 @@
 # `up` while that runs, and the owner from then on; without an owner it leaves once `up` has succeeded.
 
 guard_start() {
-  alive "$entry/guard.process" && return
+  alive "$entry/guard.process" && return 0
   rm -f "$entry/guard.process"
   setsid "$stack_home/stack" guard "$dir" </dev/null >>"$dir/logs/guard.log" 2>&1 &
   until [[ -e $entry/guard.process ]]; do sleep 0.02; done

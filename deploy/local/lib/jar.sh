@@ -12,7 +12,7 @@ jar_directory() {
 jar_fetch() {
   local target
   target=$(jar_directory)
-  [[ -d $target ]] && return
+  [[ -d $target ]] && return 0
   mkdir -p "$cache"
   exec {jar_lock}>"$cache/fetch.lock"
   flock -n "$jar_lock" || {
@@ -41,7 +41,7 @@ java_find() {
   for candidate in "${TIDEWATER_JAVA:-}" "${JAVA_HOME:+$JAVA_HOME/bin/java}" "$(command -v java || true)" /usr/lib/jvm/*/bin/java; do
     [[ -x $candidate && $(java_release "$candidate") == 17 ]] || continue
     printf '%s' "$candidate"
-    return
+    return 0
   done
   return 1
 }

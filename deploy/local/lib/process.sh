@@ -74,7 +74,7 @@ end_groups() {
     signal_group "$file" TERM
     signal_group "$file" CONT
   done
-  wait_gone "$seconds" "$@" && return
+  wait_gone "$seconds" "$@" && return 0
   for file in "$@"; do signal_group "$file" KILL; done
   wait_gone 10 "$@" || failure "some process survives SIGKILL; see $*"
 }

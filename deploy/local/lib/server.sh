@@ -33,7 +33,7 @@ server_assign() {
   local name
   read -ra names <<<"$(server_port_names "$1")"
   for name in "${names[@]}"; do old+=(${port[$name]:+"${port[$name]}"}); done
-  if ((${#old[@]})) && port_reclaim "$entry/ports" "${old[@]}"; then return; fi
+  if ((${#old[@]})) && port_reclaim "$entry/ports" "${old[@]}"; then return 0; fi
   mapfile -t new < <(port_reserve "$entry/ports" "${#names[@]}")
   for name in "${!names[@]}"; do port[${names[$name]}]=${new[$name]}; done
 }
@@ -61,9 +61,10 @@ server_launch() {
   "$(kind "$2")_run" "$2"
 }
 
-# server_await NAME...: until each answers; a server whose port somebody took in between gets another one, three times at most.
+# server_await MOVES NAME...: until each answers. A server whose port somebody took in between gets another one, MOVES times in all.
 server_await() {
-  local deadline=$((SECONDS + ${TIDEWATER_START_SECONDS:-180})) began=${EPOCHREALTIME/[.,]/} moves=3 name
+  local deadline=$((SECONDS + ${TIDEWATER_START_SECONDS:-180})) began=${EPOCHREALTIME/[.,]/} moves=$1 name
+  shift
   local -a pending=("$@") silent
   while ((${#pending[@]})); do
     silent=()
@@ -74,7 +75,7 @@ server_await() {
       fi
       silent+=("$name")
       if [[ -e $entry/$name.process ]] && ! alive "$entry/$name.process"; then
-        if ! port_was_taken "$name" || ((moves-- == 0)); then server_failed "$name" "ended instead of answering"; fi
+        if ! port_was_taken "$name" || ((moves-- <= 0)); then server_failed "$name" "ended instead of answering"; fi
         server_move "$name"
       fi
       ((SECONDS < deadline)) || server_failed "$name" "does not answer after ${TIDEWATER_START_SECONDS:-180} s"
@@ -113,7 +114,7 @@ server_state() {
   local pid
   pid=$(recorded "$entry/$1.process") || {
     echo ended
-    return
+    return 0
   }
   if grep -qE '^State:\s+[tT]' "/proc/$pid/status" 2>/dev/null; then
     echo paused

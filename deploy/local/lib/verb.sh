@@ -63,7 +63,7 @@ verb_up() {
   for name in "${started[@]}"; do server_assign "$name"; done
   settings_write
   server_start "${started[@]}"
-  server_await "${servers[@]}"
+  server_await 3 "${servers[@]}"
   env_write
   rm "$entry/up.process"
   trap - EXIT INT TERM HUP
@@ -124,7 +124,7 @@ verb_down() {
   options_read "dir keep-data" "$@"
   instance_asked || {
     report "no servers run${dir:+ at $dir}: nothing to take down"
-    return
+    return 0
   }
   signal_process "$entry/up.process" TERM
   instance_lock
@@ -181,8 +181,9 @@ verb_server() {
   mapfile -t names <<<"${names[0]}"
   if [[ $action == start ]]; then
     server_start "${names[@]}"
-    server_await "${names[@]}"
-    return
+    # Clients know where they are: here they get no other ports.
+    server_await 0 "${names[@]}"
+    return 0
   fi
   for name in "${names[@]}"; do
     file=$entry/$name.process

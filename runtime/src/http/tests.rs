@@ -25,7 +25,7 @@ async fn ask(address: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn port_zero_becomes_a_real_one() {
-    let (address, ..) = serving().await;
+    let (address, _health, _stop, _tasks) = serving().await;
     assert_ne!(address.port(), 0);
 }
 
@@ -43,7 +43,7 @@ async fn the_probes_answer_by_status_and_tell_why() {
 
 #[tokio::test]
 async fn metrics_are_prometheus_text() {
-    let (address, ..) = serving().await;
+    let (address, _health, _stop, _tasks) = serving().await;
     let answer = ask(address, "/metrics").await;
     assert!(answer.contains("text/plain; version=0.0.4"), "{answer}");
     assert!(answer.contains("\nsink_records_in_total 3\n"), "{answer}");
@@ -51,6 +51,6 @@ async fn metrics_are_prometheus_text() {
 
 #[tokio::test]
 async fn any_other_path_is_not_found() {
-    let (address, ..) = serving().await;
+    let (address, _health, _stop, _tasks) = serving().await;
     assert!(ask(address, "/").await.starts_with("HTTP/1.1 404 "));
 }
