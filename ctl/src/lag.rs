@@ -80,7 +80,7 @@ impl Lag {
         let mut behind = Vec::new();
         for stage in Stage::ALL.into_iter().filter(|stage| self.stage.is_none_or(|only| only == *stage)) {
             let topic = log.topic(stage.topic());
-            let group = Group::new(log.kafka(), stage.as_str())?;
+            let group = Group::new(log.kafka(), &log.cluster.group(stage.as_str()))?;
             let watermarks = admin.watermarks(&topic).await?;
             let committed = group.committed(&topic, i32::try_from(watermarks.len()).unwrap_or(i32::MAX)).await?;
             let mut rows = rows_of(stage, &watermarks, &committed);

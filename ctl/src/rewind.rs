@@ -65,7 +65,7 @@ impl Rewind {
         let name = self.topic_name()?;
         let topic = log.topic(name);
         let admin = Admin::new(log.kafka())?;
-        let group = Group::new(log.kafka(), &self.group)?;
+        let group = Group::new(log.kafka(), &log.cluster.group(&self.group))?;
         group.refuse_if_busy().await?;
         let mut moves = self.moves(&admin, &group, &topic).await?;
         if name == topics::RAW {

@@ -71,7 +71,7 @@ fn spec(cluster: &Cluster, name: &str) -> TopicSpec {
 /// Every raw commit carries the floor that its versions were made with; ours must be the same.
 async fn check_floor(context: &Context, cluster: &Cluster, floor_micros: i64) -> Result<(), Failure> {
     let condition = context.health.condition("floor", "the commits of validate were not read yet");
-    let group = Group::new(&cluster.client, "validate").map_err(Failure::config)?;
+    let group = Group::new(&cluster.client, &cluster.group("validate")).map_err(Failure::config)?;
     let raw = cluster.topic(topics::RAW);
     let read = || group.committed(&raw, cluster.partitions);
     let commits = persist(&condition, "kafka", runtime::kafka::Error::is_usage, read).await.map_err(Failure::config)?;

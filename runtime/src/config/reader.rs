@@ -1,12 +1,12 @@
 //! Asks what was written for each option in turn, and notes what is declared and what is wrong.
 
+use super::Settings;
 use super::declaration::{Declaration, Declarations, Presence, Resolved};
 use super::given::Given;
 use super::path::KeyPath;
 use super::problem::{Error, Problem};
 use super::setting::{FreeTable, SecretSetting, Setting};
 use super::value::{ByteSize, Choice, Count, Kind, Value};
-use super::Settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
