@@ -1,7 +1,6 @@
 //! The command line: global options, and one variant a verb.
 
-use crate::config::Config;
-use crate::{Error, dead, lag, rewind, topics};
+use crate::{Error, config, dead, lag, migrate, rewind, topics};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -30,6 +29,7 @@ Exit codes: 0 done, 64 asked or configured wrongly, 70 something else failed";
 enum Verb {
     #[command(subcommand)]
     Topics(topics::Verb),
+    Migrate(migrate::Migrate),
     #[command(subcommand)]
     Dead(dead::Verb),
     Rewind(rewind::Rewind),
@@ -42,12 +42,13 @@ impl Command {
     /// # Errors
     /// Whatever the verb ran into.
     pub(crate) async fn execute(self, out: &mut dyn Write) -> Result<(), Error> {
-        let config = Config::load(self.config.as_ref())?;
+        let file = self.config.as_deref();
         match self.verb {
-            Verb::Topics(verb) => verb.execute(&config, out).await,
-            Verb::Dead(verb) => verb.execute(&config, out).await,
-            Verb::Rewind(rewind) => rewind.execute(&config, out).await,
-            Verb::Lag(lag) => lag.execute(&config, out).await,
+            Verb::Topics(verb) => verb.execute(&config::load(file)?, out).await,
+            Verb::Migrate(migrate) => migrate.execute(&config::load(file)?, out).await,
+            Verb::Dead(verb) => verb.execute(&config::load(file)?, out).await,
+            Verb::Rewind(rewind) => rewind.execute(&config::load(file)?, out).await,
+            Verb::Lag(lag) => lag.execute(&config::load(file)?, out).await,
         }
     }
 }

@@ -5,7 +5,7 @@ mod list;
 mod show;
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::Log;
 use clap::Subcommand;
 use std::io::Write;
 
@@ -17,10 +17,10 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    pub(crate) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
+    pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
         match self {
-            Self::List(list) => list.execute(config, out).await,
-            Self::Show(show) => show.execute(config, out).await,
+            Self::List(list) => list.execute(log, out).await,
+            Self::Show(show) => show.execute(log, out).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::io;
+use store::cql::{ConnectError, TableError};
 
 /// Asked or configured wrongly: doing the same again fails again.
 pub(crate) const USAGE: u8 = 64;
@@ -19,6 +20,14 @@ pub enum Error {
     #[error("{0}")]
     Failed(String),
     #[error(transparent)]
+    Config(#[from] runtime::config::Error),
+    #[error(transparent)]
+    Profile(#[from] schemas::profile::LoadError),
+    #[error(transparent)]
+    Cassandra(#[from] ConnectError),
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
     Kafka(#[from] runtime::kafka::Error),
     #[error("the result cannot be written")]
     Output(#[from] io::Error),
@@ -30,11 +39,16 @@ impl Error {
     /// The code of the process that ends with this.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Usage(_) => USAGE,
-            Self::Kafka(error) if error.is_usage() => USAGE,
-            Self::Kafka(_) | Self::Failed(_) | Self::Output(_) | Self::Threads(_) => FAILED,
-        }
+        let is_usage = match self {
+            Self::Usage(_) | Self::Config(_) | Self::Profile(_) => true,
+            Self::Kafka(error) => error.is_usage(),
+            Self::Cassandra(ConnectError::NoSuchDatacenter { .. }) => true,
+            Self::Cassandra(ConnectError::Unreachable { .. }) => false,
+            Self::Table(TableError::Drift { .. } | TableError::Refused(_)) => true,
+            Self::Table(TableError::Unreachable(_)) => false,
+            Self::Failed(_) | Self::Output(_) | Self::Threads(_) => false,
+        };
+        if is_usage { USAGE } else { FAILED }
     }
 
     /// The error and what is behind it, in one line, with the command that helps if one does.

@@ -1,7 +1,7 @@
 //! `tidewater lag`: how far behind each stage is, in records and in time.
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::Log;
 use crate::instant::age;
 use crate::stage::Stage;
 use crate::table::{Column, Table};
@@ -55,10 +55,10 @@ struct Behind {
 }
 
 impl Lag {
-    pub(crate) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
-        let admin = Admin::new(&config.kafka)?;
+    pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
+        let admin = Admin::new(log.kafka())?;
         loop {
-            let behind = self.look(config, &admin).await?;
+            let behind = self.look(log, &admin).await?;
             if self.watch && !self.json {
                 write!(out, "{OVERWRITE}")?;
             }
@@ -76,15 +76,15 @@ impl Lag {
         }
     }
 
-    async fn look(&self, config: &Config, admin: &Admin) -> Result<Vec<Behind>, Error> {
+    async fn look(&self, log: &Log, admin: &Admin) -> Result<Vec<Behind>, Error> {
         let mut behind = Vec::new();
         for stage in Stage::ALL.into_iter().filter(|stage| self.stage.is_none_or(|only| only == *stage)) {
-            let topic = config.topic(stage.topic());
-            let group = Group::new(&config.kafka, stage.as_str())?;
+            let topic = log.topic(stage.topic());
+            let group = Group::new(log.kafka(), &log.cluster.group(stage.as_str()))?;
             let watermarks = admin.watermarks(&topic).await?;
             let committed = group.committed(&topic, i32::try_from(watermarks.len()).unwrap_or(i32::MAX)).await?;
             let mut rows = rows_of(stage, &watermarks, &committed);
-            let oldest = oldest_of(config, &topic, &rows).await?;
+            let oldest = oldest_of(log, &topic, &rows).await?;
             let now = Clock::system().now_ms();
             for row in &mut rows {
                 row.oldest_ms = oldest.get(&row.partition).map(|at| now.saturating_sub(*at).max(0));
@@ -128,12 +128,12 @@ fn rows_of(stage: Stage, watermarks: &[Watermarks], committed: &[Option<Committe
 }
 
 /// When the first unsettled record of each partition that is behind was appended.
-async fn oldest_of(config: &Config, topic: &str, rows: &[Behind]) -> Result<BTreeMap<i32, i64>, Error> {
+async fn oldest_of(log: &Log, topic: &str, rows: &[Behind]) -> Result<BTreeMap<i32, i64>, Error> {
     let mut spans = Vec::new();
     for row in rows.iter().filter(|row| row.records > 0) {
         spans.push(Span { partition: row.partition, from: row.high - row.records, to: row.high });
     }
-    let mut reader = Reader::open(&config.kafka, topic, &spans)?;
+    let mut reader = Reader::open(log.kafka(), topic, &spans)?;
     let mut oldest = BTreeMap::new();
     while oldest.len() < spans.len() {
         let Some(record) = reader.next().await? else { break };

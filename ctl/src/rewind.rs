@@ -8,7 +8,7 @@ mod mark;
 mod target;
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::Log;
 use crate::stage::Stage;
 use crate::table::{Column, Table};
 use clap::Args;
@@ -61,17 +61,18 @@ struct Move {
 }
 
 impl Rewind {
-    pub(crate) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
+    pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
         let name = self.topic_name()?;
-        let topic = config.topic(name);
-        let admin = Admin::new(&config.kafka)?;
-        let group = Group::new(&config.kafka, &self.group)?;
+        let topic = log.topic(name);
+        let admin = Admin::new(log.kafka())?;
+        let group = Group::new(log.kafka(), &log.cluster.group(&self.group))?;
         group.refuse_if_busy().await?;
         let mut moves = self.moves(&admin, &group, &topic).await?;
         if name == topics::RAW {
-            check_floor(&moves, config.floor)?;
+            let floor = log.floor_micros()? & !7;
+            check_floor(&moves, floor)?;
             let targets = moves.iter().map(|to| (to.partition, to.to)).collect::<BTreeMap<_, _>>();
-            let mut marks = mark::marks_at(config, &admin, &targets).await?;
+            let mut marks = mark::marks_at(log, &admin, &targets, floor).await?;
             for to in &mut moves {
                 to.mark = marks.remove(&to.partition);
             }
@@ -81,7 +82,7 @@ impl Rewind {
             writeln!(out, "\nnothing was moved: --dry-run")?;
             return Ok(());
         }
-        let commits = moves.iter().map(|to| to.commit(config.floor)).collect::<Vec<_>>();
+        let commits = moves.iter().map(Move::commit).collect::<Vec<_>>();
         group.commit(&topic, &commits).await?;
         writeln!(out, "\n{} moved in {} partitions; start it again", self.group, commits.len())?;
         Ok(())
@@ -140,8 +141,8 @@ impl Move {
         )))
     }
 
-    fn commit(&self, floor: i64) -> Committed {
-        let metadata = self.mark.map_or_else(String::new, |mark| mark.metadata(floor));
+    fn commit(&self) -> Committed {
+        let metadata = self.mark.as_ref().map_or_else(String::new, |mark| mark.metadata.clone());
         Committed { partition: self.partition, offset: self.to, metadata }
     }
 }
@@ -176,7 +177,7 @@ fn table_of(moves: &[Move]) -> Table {
             step.from.as_ref().map_or_else(|| "never".to_owned(), |from| from.offset.to_string()),
             step.to.to_string(),
             again.map_or_else(|| "-".to_owned(), |again| again.to_string()),
-            step.mark.map_or_else(|| "-".to_owned(), |mark| mark.basis.to_string()),
+            step.mark.as_ref().map_or_else(|| "-".to_owned(), |mark| mark.basis.to_string()),
         ]);
     }
     table
@@ -224,8 +225,8 @@ mod tests {
 
     #[test]
     fn only_commits_of_the_raw_topic_carry_a_mark() {
-        assert_eq!(step(Some(20), 10).commit(800).metadata, "");
-        let mark = Some(Mark { place: 8_000, basis: Basis::Floor });
-        assert_eq!(Move { mark, ..step(Some(20), 10) }.commit(800).metadata, "v1:8000:800");
+        assert_eq!(step(Some(20), 10).commit().metadata, "");
+        let mark = Some(Mark { metadata: "v1:8000:800".into(), basis: Basis::Floor });
+        assert_eq!(Move { mark, ..step(Some(20), 10) }.commit().metadata, "v1:8000:800");
     }
 }

@@ -1,9 +1,10 @@
 //! `tidewater topics`: the topics of an installation, made and kept what they should be.
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::Log;
+use crate::installation::Installation;
 use crate::table::{Column, Table};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use runtime::kafka::{Admin, Plan, Step, TopicSpec};
 use schemas::topics::{self, Replication, Topic};
 use std::io::Write;
@@ -26,33 +27,27 @@ Examples:
 pub(crate) struct Apply {
     /// How much a loss of brokers may cost: 3 copies, or 1 on a machine of your own
     #[arg(long, value_enum, default_value = "production")]
-    profile: Profile,
-    /// Partitions of each topic, fixed for its life
-    #[arg(long, value_name = "N", default_value_t = topics::PARTITION_COUNT_DEFAULT, value_parser = clap::value_parser!(i32).range(1..=1024))]
-    partitions: i32,
+    profile: Installation,
+    /// Partitions of each topic, fixed for its life; kafka.partitions if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    partitions: Option<i32>,
     /// Only show the plan
     #[arg(long)]
     dry_run: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Profile {
-    Production,
-    Local,
-}
-
 impl Verb {
-    pub(crate) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
+    pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
         let Self::Apply(apply) = self;
-        apply.execute(config, out).await
+        apply.execute(log, out).await
     }
 }
 
 impl Apply {
-    async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
-        let specs = self.specs(config);
+    async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
+        let specs = self.specs(log);
         let names = specs.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();
-        let admin = Admin::new(&config.kafka)?;
+        let admin = Admin::new(log.kafka())?;
         let found = admin.describe(&names).await?;
         let plan = Plan::between(&specs, &found).map_err(runtime::kafka::Error::from)?;
         table_of(&plan).write(out)?;
@@ -69,24 +64,18 @@ impl Apply {
         Ok(())
     }
 
-    fn specs(&self, config: &Config) -> Vec<TopicSpec> {
-        let replication = self.profile.replication();
+    fn specs(&self, log: &Log) -> Vec<TopicSpec> {
+        let replication = match self.profile {
+            Installation::Production => Replication::CLUSTER,
+            Installation::Local => Replication::LOCAL,
+        };
         let spec = |topic: &Topic| TopicSpec {
-            name: config.topic(topic.name),
-            partitions: self.partitions,
+            name: log.topic(topic.name),
+            partitions: self.partitions.unwrap_or(log.cluster.partitions),
             replication: replication.factor,
             configs: topic.settings(replication).map(|(key, value)| (key.to_owned(), value)).into(),
         };
         topics::ALL.iter().map(spec).collect()
-    }
-}
-
-impl Profile {
-    fn replication(self) -> Replication {
-        match self {
-            Self::Production => Replication::CLUSTER,
-            Self::Local => Replication::LOCAL,
-        }
     }
 }
 

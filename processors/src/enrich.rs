@@ -1,9 +1,11 @@
 //! `enrich`: valid changes in, changes with their derived fields out.
 
 mod config;
+mod service;
 mod tables;
 
 pub use config::Config;
+pub use service::run;
 pub use tables::{Folder, Shelf};
 
 use crate::outgoing::{outgoing, rejection};

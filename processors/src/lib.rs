@@ -5,4 +5,5 @@
 
 pub mod enrich;
 mod outgoing;
+mod path;
 pub mod validate;

@@ -4,9 +4,11 @@
 
 mod config;
 mod fold;
+mod service;
 
 pub use config::Config;
 pub use fold::Fold;
+pub use service::run;
 
 use crate::outgoing::{outgoing, rejection};
 use runtime::Clock;

@@ -39,6 +39,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -150,7 +151,10 @@ pub fn declarations<C: Settings>(service: &Service) -> Declarations {
     })
 }
 
-fn load<C: Settings>(given: Given, service: &Service) -> Result<Loaded<(Process, C)>, config::Error> {
+/// What the machinery is set to, and what the service is.
+type Both<C> = Loaded<(Process, C)>;
+
+fn load<C: Settings>(given: Given, service: &Service) -> Result<Both<C>, config::Error> {
     config::load_with(given, |section| (Process::read(section, service), C::read(section)))
 }
 
@@ -174,27 +178,34 @@ where
     Fut: Future<Output = Result<(), Failure>> + Send + 'static,
 {
     logs::start(service.name, &process.log);
-    let mut threads = tokio::runtime::Builder::new_multi_thread();
-    threads.enable_all();
-    if let Some(count) = process.worker_threads {
-        threads.worker_threads(count);
-    }
-    let runtime = match threads.build() {
-        Ok(runtime) => runtime,
+    let (own, parts) = match start_threads(&process) {
+        Ok(runtimes) => runtimes,
         Err(error) => {
             tracing::error!(%error, "threads could not be started");
             return ExitCode::from(Failure::component(error).exit_code());
         }
     };
-    let ended = runtime.block_on(live_through(service, &process, run));
+    let ended = own.block_on(live_through(service, &process, parts.handle().clone(), run));
     // Not dropped: that would wait for tasks that do not yield, and every budget has been given already.
-    runtime.shutdown_background();
+    parts.shutdown_background();
     let code = ended.as_ref().map_or_else(Failure::exit_code, |()| 0);
-    info!(code, "left");
+    info!(code, "process ended");
     ExitCode::from(code)
 }
 
-async fn live_through<F, Fut>(service: &Service, process: &Process, run: F) -> Result<(), Failure>
+/// One runtime, on this thread, for signals, watching and the admin server: it goes on when the parts' threads, the
+/// second, are all busy or blocked.
+fn start_threads(process: &Process) -> io::Result<(Runtime, Runtime)> {
+    let own = Builder::new_current_thread().enable_all().build()?;
+    let mut parts = Builder::new_multi_thread();
+    parts.enable_all();
+    if let Some(count) = process.worker_threads {
+        parts.worker_threads(count);
+    }
+    Ok((own, parts.build()?))
+}
+
+async fn live_through<F, Fut>(service: &Service, process: &Process, parts: Handle, run: F) -> Result<(), Failure>
 where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = Result<(), Failure>> + Send + 'static,
@@ -202,7 +213,7 @@ where
     let mut signals = Signals::trap().map_err(Failure::component)?;
     let health = Health::new();
     let started = health.condition("started", "starting");
-    let lifecycle = Lifecycle::new(health.clone());
+    let lifecycle = Lifecycle::new(health.clone(), parts);
     let telemetry = Telemetry::new(service.name).map_err(Failure::component)?;
     let admin = match http::Server::bind(&process.http, health.clone(), telemetry.clone()).await {
         Ok(server) => server,
@@ -220,7 +231,7 @@ where
         clock: Clock::system(),
         admin: admin.address(),
     };
-    lifecycle.spawn_beneath("admin", ADMIN_BUDGET, |stop| async move {
+    lifecycle.spawn_admin("admin", ADMIN_BUDGET, |stop| async move {
         admin.serve(stop).await;
         Ok(())
     });

@@ -142,7 +142,7 @@ impl Condition {
     /// It is met.
     pub fn ok(&self) {
         if self.set(None).is_some() {
-            info!(condition = self.name, "met");
+            info!(condition = self.name, "condition met");
         }
     }
 
@@ -150,8 +150,10 @@ impl Condition {
     pub fn waiting(&self, reason: impl Into<Cow<'static, str>>) {
         let reason = reason.into();
         match self.set(Some(reason.clone())) {
-            None => warn!(condition = self.name, reason = &*reason, "not met"),
-            Some(previous) if previous != reason => debug!(condition = self.name, reason = &*reason, "still not met"),
+            None => warn!(condition = self.name, reason = &*reason, "condition not met"),
+            Some(previous) if previous != reason => {
+                debug!(condition = self.name, reason = &*reason, "condition still not met")
+            }
             Some(_) => {}
         }
     }

@@ -72,6 +72,7 @@ impl Server {
     pub async fn bind(config: &Config, health: Health, telemetry: Telemetry) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
+        info!(%address, "admin server listening");
         let router = Router::new()
             .route("/live", get(live))
             .route("/ready", get(ready))
@@ -88,7 +89,6 @@ impl Server {
 
     /// Answers until `stop`, then drops every connection.
     pub async fn serve(self, stop: CancellationToken) {
-        info!(address = %self.address, "admin server listening");
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         loop {

@@ -11,6 +11,7 @@ use std::error::Error;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -86,12 +87,19 @@ pub struct Lifecycle(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     health: Health,
+    /// Where the parts run.
+    parts: Handle,
+    /// Where they are watched from: not among the parts, which may block every thread they have.
+    watch: Handle,
     first: Wave,
     beneath: Wave,
     leaving: CancellationToken,
     /// The failure that decides the exit code: the first one, the others follow from it.
     failure: Mutex<Option<Failure>>,
 }
+
+/// A part that runs.
+type Part = JoinHandle<Result<(), Failure>>;
 
 /// Parts that are told to stop together.
 #[derive(Debug, Default)]
@@ -101,24 +109,32 @@ struct Wave {
 }
 
 impl Lifecycle {
-    /// A life without parts; `health` is told when it ends.
+    /// A life without parts, which are to run on `parts` and are watched from the runtime this is called in;
+    /// `health` is told when it ends. Only if those two runtimes differ is the end certain when parts block.
+    ///
+    /// Within a tokio runtime only.
     #[must_use]
-    pub fn new(health: Health) -> Self {
-        let failure = Mutex::new(None);
-        let leaving = CancellationToken::new();
-        Self(Arc::new(Shared { health, first: Wave::default(), beneath: Wave::default(), leaving, failure }))
+    pub fn new(health: Health, parts: Handle) -> Self {
+        Self(Arc::new(Shared {
+            health,
+            parts,
+            watch: Handle::current(),
+            first: Wave::default(),
+            beneath: Wave::default(),
+            leaving: CancellationToken::new(),
+            failure: Mutex::new(None),
+        }))
     }
 
     /// Starts a part that takes work. `run` is given the token that tells it to stop; it then has `budget` to drain
     /// and end with `Ok`. Ending before that is a failure of the whole process, and so are an error and a panic.
-    ///
-    /// Within a tokio runtime only.
     pub fn spawn<F, Fut>(&self, name: &'static str, budget: Duration, run: F)
     where
         F: FnOnce(CancellationToken) -> Fut,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        self.start(&self.0.first, name, budget, run);
+        let wave = &self.0.first;
+        self.watch(wave, name, budget, self.0.parts.spawn(run(wave.stop.clone())));
     }
 
     /// The same for a part that others stand on: it is told to stop when those have ended.
@@ -127,14 +143,24 @@ impl Lifecycle {
         F: FnOnce(CancellationToken) -> Fut,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        self.start(&self.0.beneath, name, budget, run);
+        let wave = &self.0.beneath;
+        self.watch(wave, name, budget, self.0.parts.spawn(run(wave.stop.clone())));
+    }
+
+    /// The same for the admin server, which answers also while the parts block every thread they have.
+    pub(crate) fn spawn_admin<F, Fut>(&self, name: &'static str, budget: Duration, run: F)
+    where
+        F: FnOnce(CancellationToken) -> Fut,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let wave = &self.0.beneath;
+        self.watch(wave, name, budget, self.0.watch.spawn(run(wave.stop.clone())));
     }
 
     /// Runs what sets the process up, and says whether it did; what fails in it has failed as the part "startup".
     /// Dropping this drops it.
-    #[allow(clippy::disallowed_methods, reason = "a task of its own, so that a panic in it is an answer, not our end")]
     pub(crate) async fn set_up(&self, run: impl Future<Output = Result<(), Failure>> + Send + 'static) -> bool {
-        let ended = AbortOnDropHandle::new(tokio::spawn(run)).await;
+        let ended = AbortOnDropHandle::new(self.0.parts.spawn(run)).await;
         outcome(ended).map_err(|failure| self.fail("startup", failure)).is_ok()
     }
 
@@ -157,8 +183,12 @@ impl Lifecycle {
     /// Notes that the part `name` failed, and asks the process to leave. The first failure decides the exit code.
     pub fn fail(&self, name: &'static str, failure: Failure) {
         match &failure {
-            Failure::Config(_) | Failure::Component(_) => error!(component = name, error = %chain(&failure), "failed"),
-            Failure::DrainRanOut => warn!(component = name, "drain ran out, the work will be done again elsewhere"),
+            Failure::Config(_) | Failure::Component(_) => {
+                error!(component = name, error = %chain(&failure), "component failed")
+            }
+            Failure::DrainRanOut => {
+                warn!(component = name, "component's drain ran out, its work will be done again elsewhere")
+            }
         }
         self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         self.leave();
@@ -182,38 +212,29 @@ impl Lifecycle {
         self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the one place that spawns: it watches what it starts")]
-    fn start<F, Fut>(&self, wave: &Wave, name: &'static str, budget: Duration, run: F)
-    where
-        F: FnOnce(CancellationToken) -> Fut,
-        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
-    {
+    fn watch(&self, wave: &Wave, name: &'static str, budget: Duration, part: Part) {
         let stop = wave.stop.clone();
-        let part = tokio::spawn(run(stop.clone()));
         let lifecycle = self.clone();
-        wave.watches.spawn(async move {
+        let watch = async move {
             match watch(part, &stop, budget).await {
-                Ok(()) => info!(component = name, "ended"),
+                Ok(()) => info!(component = name, "component ended"),
                 Err(failure) => lifecycle.fail(name, failure),
             }
-        });
+        };
+        wave.watches.spawn_on(watch, &self.0.watch);
     }
 }
 
 /// Waits for a part to end, at most `budget` after it was told to.
-async fn watch(
-    mut part: JoinHandle<Result<(), Failure>>,
-    stop: &CancellationToken,
-    budget: Duration,
-) -> Result<(), Failure> {
+async fn watch(mut part: Part, stop: &CancellationToken, budget: Duration) -> Result<(), Failure> {
     let ended = tokio::select! {
-        // An end that was there before the request was unasked.
-        biased;
-        ended = &mut part => return outcome(ended).and(Err(Failure::component(EndedUnasked))),
+        ended = &mut part => Ok(ended),
         () = stop.cancelled() => tokio::time::timeout(budget, &mut part).await,
     };
+    let was_asked = stop.is_cancelled();
     match ended {
-        Ok(ended) => outcome(ended),
+        Ok(ended) if was_asked => outcome(ended),
+        Ok(ended) => outcome(ended).and(Err(Failure::component(EndedUnasked))),
         Err(_) => {
             part.abort();
             Err(Failure::DrainRanOut)

@@ -29,7 +29,9 @@ impl Settings for Config {
             filter: section
                 .value("filter", "What is logged: a level, or levels by module as \"info,runtime=debug\".")
                 .default(Filter("info".into())),
-            format: section.choice("format", "How a line looks: json for machines, text for people.").default(Format::Json),
+            format: section
+                .choice("format", "How a line looks: json for machines, text for people.")
+                .default(Format::Json),
         }
     }
 }
@@ -76,9 +78,10 @@ pub(crate) fn start(service: &'static str, config: &Config) {
     };
     std::panic::set_hook(Box::new(|panic| {
         // A formatted message may quote data and stays out; a literal one is a constant of ours.
-        let message = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(message withheld)");
+        let literal = panic.payload().downcast_ref::<&'static str>();
+        let reason = literal.copied().unwrap_or("(withheld: it may quote data)");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(message, place, "panicked");
+        tracing::error!(reason, place, "panicked");
     }));
 }
 
@@ -107,7 +110,7 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// `{"at":…,"level":…,"service":…,"message":…,<fields>,"target":…}`.
+/// An object with `at`, `level`, `service`, `message`, `target` and the event's fields.
 ///
 /// Ours rather than tracing-subscriber's because that one has no place for a constant field and prints an error
 /// without its causes.
@@ -165,3 +168,6 @@ impl Visit for Fields<'_> {
         self.set(field, format!("{value:?}"));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,8 +94,7 @@ impl Telemetry {
         let shown = gauge.clone();
         let meter = self.provider.meter(self.service);
         let builder = meter.i64_observable_gauge(self.name(name)).with_description(about);
-        let _registered_for_good =
-            builder.with_callback(move |observer| observer.observe(shown.get(), &[])).build();
+        let _registered_for_good = builder.with_callback(move |observer| observer.observe(shown.get(), &[])).build();
         gauge
     }
 

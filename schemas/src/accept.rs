@@ -5,7 +5,7 @@
 use crate::profile::Profile;
 use crate::reject::{RejectCode, Rejection};
 use crate::topics::partition_for;
-use crate::{Change, Draft, FieldSet, Op, Origin, Row, Tenant, UserId, Version};
+use crate::{Change, Codec, Draft, FieldSet, Op, Origin, Row, Tenant, UserId, Version, json};
 use uuid::Uuid;
 
 /// Largest record `validate` takes: key, value and headers.
@@ -41,6 +41,17 @@ pub fn check_partition(key: Option<&[u8]>, partition: i32, partitions: i32) -> R
         return Err(Rejection::new(RejectCode::Misplaced));
     }
     Ok(())
+}
+
+/// Reads the value of a record that an outsider wrote: JSON from `{` on, else Avro.
+///
+/// # Errors
+/// Those of [`json::decode`], and of [`crate::DecodeError::rejection`].
+pub fn read(codec: &Codec, value: &[u8]) -> Result<Draft, Rejection> {
+    if value.first() == Some(&b'{') {
+        return json::decode(codec.profile(), value);
+    }
+    codec.decode_draft(value).map_err(|error| error.rejection())
 }
 
 /// The change that a draft stands for, its values not yet checked ([`crate::rules::check`]).

@@ -2,7 +2,7 @@
 //!
 //! `apache-avro` parses schemas and fingerprints them, and is the oracle of this module's tests. Records do not pass
 //! through it: its reader cannot resolve a schema on the fast path, allocates whatever a length claims and accepts
-//! trailing bytes. A [`ReadPlan`] has resolution worked out before the first record, checks every length against what
+//! trailing bytes. A read plan has resolution worked out before the first record, checks every length against what
 //! is left of the input, and knows no recursion: a change is flat.
 
 mod codec;
@@ -12,6 +12,9 @@ mod own;
 mod read;
 mod wire;
 mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use codec::{Codec, DecodeError};
 pub use framing::{Framing, Unframed};

@@ -27,7 +27,9 @@ pub const REASON: &str = "tw-reason";
 pub const STAGE: &str = "tw-stage";
 /// The topic it was read from, with [`PARTITION`] and [`OFFSET`]: the identity of a dead letter.
 pub const TOPIC: &str = "tw-topic";
+/// The partition it was read from, an integer.
 pub const PARTITION: &str = "tw-partition";
+/// The offset it was read at, an integer.
 pub const OFFSET: &str = "tw-offset";
 /// When it was rejected, an instant.
 pub const AT: &str = "tw-at";

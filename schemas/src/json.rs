@@ -3,6 +3,7 @@
 //! One streaming pass driven by the profile, no tree of values. What JSON leaves open is closed here, the same for
 //! every producer: a key stands once; only known keys stand; a number for an integer has neither fraction nor
 //! exponent; nothing is nested where a single value must be. `null` for an optional key of the change is its absence.
+//! A field may go by a former name (an alias of the profile), and is told by its present one.
 //!
 //! | kind | JSON |
 //! |---|---|

@@ -13,7 +13,6 @@ pub use problem::{LoadError, Problem};
 
 pub(crate) use problem::Problems;
 
-use crate::FieldValue;
 use crate::avro::ReadPlan;
 use regex::Regex;
 use std::collections::HashMap;
@@ -86,21 +85,6 @@ pub struct Field {
     pub derived: Option<Derived>,
 }
 
-impl Field {
-    /// Whether a number lies within `min` and `max`; true of anything else. NaN lies within no bound.
-    #[must_use]
-    pub fn is_in_range(&self, value: &FieldValue) -> bool {
-        let number = match *value {
-            FieldValue::Int(number) => Limit::Integer(number.into()),
-            FieldValue::Long(number) => Limit::Integer(number),
-            FieldValue::Float(number) => Limit::Real(number.into()),
-            FieldValue::Double(number) => Limit::Real(number),
-            FieldValue::Bool(_) | FieldValue::Text(_) | FieldValue::Bytes(_) => return true,
-        };
-        self.min.is_none_or(|min| min.is_at_most(number)) && self.max.is_none_or(|max| number.is_at_most(max))
-    }
-}
-
 /// The type of a field. Every field is nullable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -165,11 +149,13 @@ pub enum Derivation {
 pub struct Fingerprint([u8; 8]);
 
 impl Fingerprint {
+    /// From the order on the wire.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)
     }
 
+    /// In the order on the wire: the least significant byte of the CRC first.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 8] {
         self.0
@@ -187,3 +173,6 @@ impl fmt::Debug for Fingerprint {
         write!(f, "Fingerprint({self})")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Why a change is refused: stable codes, each with a page under `docs/rejects/`.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// A change that is wrong, and how. Data, never an error of ours: it goes to the dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Rejection {
     ///
     /// The key is the one text of a producer's that a rejection repeats, because without it nobody finds the mistake.
     /// It is made fit for a header: what is not `[A-Za-z0-9_.-]` is percent-escaped, and it ends after
-    /// [`Self::KEY_LEN_MAX`] characters, never within an escape.
+    /// [`Self::KEY_LEN_MAX`] characters, never within one of the key's own.
     #[must_use]
     pub fn at_key(code: RejectCode, parent: &str, key: &str) -> Self {
         let mut path = String::with_capacity(parent.len() + 1 + Self::KEY_LEN_MAX);
@@ -34,14 +34,17 @@ impl Rejection {
             path.push('.');
         }
         let end = path.len() + Self::KEY_LEN_MAX;
-        for byte in key.bytes() {
-            let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-            if path.len() + if plain { 1 } else { 3 } > end {
-                break;
+        for letter in key.chars() {
+            let before = path.len();
+            if letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.' | '-') {
+                path.push(letter);
+            } else {
+                for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+                    path.extend(['%', hex(byte >> 4), hex(byte & 15)]);
+                }
             }
-            if plain {
-                path.push(char::from(byte));
-            } else if write!(path, "%{byte:02X}").is_err() {
+            if path.len() > end {
+                path.truncate(before);
                 break;
             }
         }
@@ -50,6 +53,10 @@ impl Rejection {
 
     /// Longest repetition of a producer's key, escapes included, in characters.
     pub const KEY_LEN_MAX: usize = 64;
+}
+
+fn hex(digit: u8) -> char {
+    char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 macro_rules! reject_codes {

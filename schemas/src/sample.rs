@@ -1,4 +1,4 @@
-//! For tests: a profile with a field of every kind, format and limit.
+//! For tests: a profile with a field of every kind, format and limit. Field `x` was formerly `old_x`.
 
 use crate::profile::{CHANGE, ChangeSchema, Profile};
 use crate::{FieldValue, Row};
@@ -35,7 +35,10 @@ static PROFILE: LazyLock<Profile> = LazyLock::new(|| {
     let fields: Vec<serde_json::Value> = fields
         .into_iter()
         .map(|(name, kind, rules)| {
-            serde_json::json!({"name": name, "type": ["null", kind], "default": null, "tidewater": rules})
+            let aliases = [format!("old_{name}")];
+            serde_json::json!({
+                "name": name, "aliases": aliases, "type": ["null", kind], "default": null, "tidewater": rules,
+            })
         })
         .collect();
     let text = serde_json::json!({

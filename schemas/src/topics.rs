@@ -131,8 +131,10 @@ const fn days(days: u64) -> Duration {
 mod tests {
     use super::*;
 
+    type Hashed = (&'static [u8], i32, i32);
+
     /// Hashes and partitions of 12 that `org.apache.kafka.common.utils.Utils` of kafka-clients 4.3.1 gives.
-    const OF_JAVA: [(&[u8], i32, i32); 14] = [
+    const OF_JAVA: [Hashed; 14] = [
         (b"", 275_646_681, 9),
         (b"a", -1_563_381_124, 4),
         (b"ab", 316_155_434, 2),

@@ -3,7 +3,9 @@
 pub mod config;
 mod decode;
 mod profile;
+mod service;
 
 pub use config::Config;
 pub use decode::{Decode, Horizon};
 pub use profile::{Conditions, Invalidate, ProfileSink, Profiles};
+pub use service::run;

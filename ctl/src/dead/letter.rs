@@ -32,7 +32,7 @@ impl Letter {
         Self {
             partition: record.place.partition,
             offset: record.offset.0,
-            at_ms: at.or(record.timestamp.millis()).unwrap_or_default(),
+            at_ms: at.or_else(|| record.timestamp.millis()).unwrap_or_default(),
             stage: text(headers::STAGE),
             code: text(headers::CODE),
             field: text(headers::FIELD),

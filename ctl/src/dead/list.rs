@@ -2,7 +2,7 @@
 
 use super::letter::{Letter, shown};
 use crate::Error;
-use crate::config::Config;
+use crate::config::Log;
 use crate::instant::{Since, rfc3339};
 use crate::stage::Stage;
 use crate::table::{Column, Table};
@@ -55,9 +55,9 @@ struct Entry {
 }
 
 impl List {
-    pub(super) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
-        let topic = config.topic(topics::DEAD);
-        let admin = Admin::new(&config.kafka)?;
+    pub(super) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
+        let topic = log.topic(topics::DEAD);
+        let admin = Admin::new(log.kafka())?;
         let mut spans = Vec::new();
         for held in admin.watermarks(&topic).await? {
             spans.push(Span { partition: held.partition, from: held.low, to: held.high });
@@ -68,7 +68,7 @@ impl List {
                 span.from = first;
             }
         }
-        let mut reader = Reader::open(&config.kafka, &topic, &spans)?;
+        let mut reader = Reader::open(log.kafka(), &topic, &spans)?;
         let mut newest = Newest::new(self.limit);
         while let Some(record) = reader.next().await? {
             let letter = Letter::of(&record);

@@ -2,7 +2,7 @@
 
 use super::letter::{Letter, shown};
 use crate::Error;
-use crate::config::Config;
+use crate::config::Log;
 use crate::table::printable;
 use clap::Args;
 use runtime::kafka::{Admin, Reader, Span};
@@ -63,21 +63,21 @@ impl Which {
         }
     }
 
-    fn is(&self, config: &Config, letter: &Letter) -> bool {
+    fn is(&self, log: &Log, letter: &Letter) -> bool {
         match self {
             Self::Letter { offset, .. } => letter.offset == *offset,
             Self::Of(origin) => {
                 let origin = origin.to_string();
-                letter.origin == origin || letter.place == config.topic(&origin)
+                letter.origin == origin || letter.place == log.topic(&origin)
             }
         }
     }
 }
 
 impl Show {
-    pub(super) async fn execute(&self, config: &Config, out: &mut dyn Write) -> Result<(), Error> {
-        let topic = config.topic(topics::DEAD);
-        let admin = Admin::new(&config.kafka)?;
+    pub(super) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
+        let topic = log.topic(topics::DEAD);
+        let admin = Admin::new(log.kafka())?;
         let partition = self.which.partition();
         let watermarks = admin.watermarks(&topic).await?;
         let Some(held) = watermarks.iter().find(|held| held.partition == partition) else {
@@ -97,11 +97,11 @@ impl Show {
             }
             Which::Of(_) => Span { partition, from: held.low, to: held.high },
         };
-        let mut reader = Reader::open(&config.kafka, &topic, &[span])?;
+        let mut reader = Reader::open(log.kafka(), &topic, &[span])?;
         let mut count = 0_u32;
         while let Some(record) = reader.next().await? {
             let letter = Letter::of(&record);
-            if self.which.is(config, &letter) {
+            if self.which.is(log, &letter) {
                 count += 1;
                 self.write(&record, &letter, out)?;
             }

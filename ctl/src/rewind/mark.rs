@@ -5,11 +5,13 @@
 //! place, and from there the fold goes on over the append times of the raw records in between.
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::Log;
 use bytes::Bytes;
+use processors::validate::Fold;
 use runtime::kafka::{Admin, Reader, Span, Watermarks};
 use runtime::record::{Record, Timestamp};
-use schemas::{Lane, Origin, Version, headers, topics, version};
+use runtime::stage::Mark as _;
+use schemas::{Lane, Origin, Version, headers, topics};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -17,9 +19,10 @@ use std::fmt;
 const SKEW_MS: i64 = 60_000;
 
 /// Where the fold stands at an offset, and how that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    pub(super) place: i64,
+    /// As it is committed beside the offset.
+    pub(super) metadata: String,
     pub(super) basis: Basis,
 }
 
@@ -37,13 +40,6 @@ pub(super) enum Basis {
 struct Anchor {
     offset: i64,
     place: i64,
-}
-
-impl Mark {
-    /// What is committed beside the offset, and read by the worker that goes on from there.
-    pub(super) fn metadata(self, floor: i64) -> String {
-        format!("v1:{}:{floor}", self.place)
-    }
 }
 
 impl fmt::Display for Basis {
@@ -65,35 +61,40 @@ pub(super) fn floor_of(metadata: &str) -> Option<i64> {
 /// # Errors
 /// If a topic cannot be read, or raw records carry their producer's time, which no fold can go by.
 pub(super) async fn marks_at(
-    config: &Config,
+    log: &Log,
     admin: &Admin,
     targets: &BTreeMap<i32, i64>,
+    floor: i64,
 ) -> Result<BTreeMap<i32, Mark>, Error> {
-    let raw = config.topic(topics::RAW);
+    let raw = log.topic(topics::RAW);
     let watermarks = admin.watermarks(&raw).await?;
     let mut search = Search::new(targets);
-    search.run(config, admin, before_all(config, &raw, targets, &watermarks).await?).await?;
-    let mut folds = BTreeMap::new();
+    search.run(log, admin, before_all(log, &raw, targets, &watermarks).await?).await?;
+    let fold = Fold::new(floor);
+    let mut walks = BTreeMap::new();
     for held in &watermarks {
         if let Some(target) = targets.get(&held.partition) {
             let anchor = search.found.get(&held.partition).copied();
-            folds.insert(held.partition, Fold::new(anchor, *target, held.low, config.floor));
+            walks.insert(held.partition, Walk::new(anchor, *target, held.low, floor));
         }
     }
-    let spans = folds.iter().map(|(partition, fold)| fold.span(*partition)).collect::<Vec<_>>();
-    let mut reader = Reader::open(&config.kafka, &raw, &spans)?;
+    let spans = walks.iter().map(|(partition, walk)| walk.span(*partition)).collect::<Vec<_>>();
+    let mut reader = Reader::open(log.kafka(), &raw, &spans)?;
     while let Some(record) = reader.next().await? {
-        let append_ms = appended(&record)?;
-        if let Some(fold) = folds.get_mut(&record.place.partition) {
-            fold.step(append_ms);
+        appended(&record)?;
+        if let Some(walk) = walks.get_mut(&record.place.partition) {
+            walk.place = fold.next(walk.place, &record);
         }
     }
-    Ok(folds.into_iter().map(|(partition, fold)| (partition, fold.mark)).collect())
+    let marks = walks
+        .into_iter()
+        .map(|(partition, walk)| (partition, Mark { metadata: fold.metadata(walk.place), basis: walk.basis }));
+    Ok(marks.collect())
 }
 
 /// A time before which no record was appended that stands right before a target; `None` if there is no such record.
 async fn before_all(
-    config: &Config,
+    log: &Log,
     raw: &str,
     targets: &BTreeMap<i32, i64>,
     watermarks: &[Watermarks],
@@ -104,7 +105,7 @@ async fn before_all(
             spans.push(Span { partition: held.partition, from: held.low.max(target - 1), to: *target });
         }
     }
-    let mut reader = Reader::open(&config.kafka, raw, &spans)?;
+    let mut reader = Reader::open(log.kafka(), raw, &spans)?;
     let mut earliest = None;
     while let Some(record) = reader.next().await? {
         let append_ms = appended(&record)?;
@@ -136,29 +137,29 @@ impl<'t> Search<'t> {
 
     /// Reads `valid` and `dead`: first what was written since `since_ms`, where the record right before a target must
     /// be if it was ever settled, and only if it was not, what is older.
-    async fn run(&mut self, config: &Config, admin: &Admin, since_ms: Option<i64>) -> Result<(), Error> {
+    async fn run(&mut self, log: &Log, admin: &Admin, since_ms: Option<i64>) -> Result<(), Error> {
         let since_ms = since_ms.map_or(i64::MAX, |ms| ms.saturating_sub(SKEW_MS));
         let mut older = Vec::new();
-        for topic in [topics::VALID, topics::DEAD].map(|name| config.topic(name)) {
+        for topic in [topics::VALID, topics::DEAD].map(|name| log.topic(name)) {
             let bounds = admin.offsets_since(&topic, since_ms).await?;
             let mut newer = Vec::new();
             for (held, bound) in admin.watermarks(&topic).await?.iter().zip(bounds) {
                 newer.push(Span { partition: held.partition, from: bound, to: held.high });
                 older.push((topic.clone(), Span { partition: held.partition, from: held.low, to: bound }));
             }
-            self.read(config, &topic, newer).await?;
+            self.read(log, &topic, newer).await?;
         }
-        for topic in [topics::VALID, topics::DEAD].map(|name| config.topic(name)) {
+        for topic in [topics::VALID, topics::DEAD].map(|name| log.topic(name)) {
             let spans = older.iter().filter(|(of, _)| *of == topic).map(|(_, span)| *span).collect();
-            self.read(config, &topic, spans).await?;
+            self.read(log, &topic, spans).await?;
         }
         Ok(())
     }
 
     /// A change stays in the partition of its raw record, so only partitions with an open question are read.
-    async fn read(&mut self, config: &Config, topic: &str, mut spans: Vec<Span>) -> Result<(), Error> {
+    async fn read(&mut self, log: &Log, topic: &str, mut spans: Vec<Span>) -> Result<(), Error> {
         spans.retain(|span| !self.is_settled(span.partition));
-        let mut reader = Reader::open(&config.kafka, topic, &spans)?;
+        let mut reader = Reader::open(log.kafka(), topic, &spans)?;
         while !spans.is_empty() {
             let Some(record) = reader.next().await? else { break };
             self.see(record.headers.last(headers::ORIGIN), record.headers.last(headers::VERSION));
@@ -195,34 +196,31 @@ fn anchor_of(origin: Option<&Bytes>, version: Option<&Bytes>) -> Option<(i32, An
     is_folded.then_some((partition, Anchor { offset, place: version.place() }))
 }
 
-/// The fold from an anchor to a target.
+/// The way of the fold from what is known to a target.
 #[derive(Debug)]
-struct Fold {
-    mark: Mark,
+struct Walk {
+    place: i64,
+    basis: Basis,
     from: i64,
     to: i64,
 }
 
-impl Fold {
+impl Walk {
     fn new(anchor: Option<Anchor>, target: i64, low: i64, floor: i64) -> Self {
         let Some(anchor) = anchor else {
-            return Self { mark: Mark { place: floor, basis: Basis::Floor }, from: low, to: target };
+            return Self { place: floor, basis: Basis::Floor, from: low, to: target };
         };
         let basis = Basis::Origin(anchor.offset);
         if anchor.offset == target {
             // One step before the target's own place, so that folding the target gives that place again.
-            return Self { mark: Mark { place: anchor.place - Version::STEP, basis }, from: target, to: target };
+            return Self { place: anchor.place - Version::STEP, basis, from: target, to: target };
         }
-        Self { mark: Mark { place: anchor.place, basis }, from: low.max(anchor.offset + 1), to: target }
+        Self { place: anchor.place, basis, from: low.max(anchor.offset + 1), to: target }
     }
 
     /// The raw records to fold over.
     fn span(&self, partition: i32) -> Span {
         Span { partition, from: self.from, to: self.to }
-    }
-
-    fn step(&mut self, append_ms: i64) {
-        self.mark.place = version::next_place(self.mark.place, append_ms);
     }
 }
 

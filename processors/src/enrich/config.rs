@@ -15,6 +15,9 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
+        for other in ["version", "cassandra", "redis"] {
+            section.foreign(other);
+        }
         let about = "Folder of reference tables, <table>@<YYYYMMDDTHHMMSSZ>.csv; the same files on every host.";
         Self {
             cluster: section.section("kafka"),

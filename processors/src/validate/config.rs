@@ -14,6 +14,9 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
+        for other in ["enrich", "cassandra", "redis"] {
+            section.foreign(other);
+        }
         Self {
             cluster: section.section("kafka"),
             limits: section.section("limits"),

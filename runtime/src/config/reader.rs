@@ -1,12 +1,12 @@
 //! Asks what was written for each option in turn, and notes what is declared and what is wrong.
 
-use super::declaration::{Declaration, Declarations, Presence};
+use super::Settings;
+use super::declaration::{Declaration, Declarations, Presence, Resolved};
 use super::given::Given;
 use super::path::KeyPath;
 use super::problem::{Error, Problem};
 use super::setting::{FreeTable, SecretSetting, Setting};
 use super::value::{ByteSize, Choice, Count, Kind, Value};
-use super::Settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -194,6 +194,18 @@ impl<'r> Section<'r> {
     /// A section of keys that are somebody else's.
     pub fn table(&mut self, key: &'static str, about: &'static str) -> FreeTable<'_, 'r> {
         FreeTable::new(self, key, about)
+    }
+
+    /// A section that other processes of the installation read: whatever it holds is let stand, unread.
+    pub fn foreign(&mut self, key: &'static str) {
+        let path = self.path_of(key);
+        self.reader.declare(Declaration {
+            path,
+            about: "Read by other processes of the installation.",
+            expected: "anything".to_owned(),
+            presence: Presence::Free,
+            resolved: Resolved::Unset,
+        });
     }
 
     /// A section beneath this one. Two modules may read the same one.

@@ -8,24 +8,31 @@ use std::fmt::Write as _;
 /// stands there once, with their names.
 #[must_use]
 pub fn reference(services: &[(&str, Declarations)]) -> String {
-    let mut sections: Vec<(KeyPath, String, Vec<&str>)> = Vec::new();
+    let mut sections: Vec<Shown<'_>> = Vec::new();
     for (service, declarations) in services {
         for (path, options) in declarations.sections() {
             let body = section_body(&options);
-            match sections.iter_mut().find(|(known, text, _)| *known == path && *text == body) {
-                Some((_, _, readers)) => readers.push(service),
-                None => sections.push((path, body, vec![service])),
+            match sections.iter_mut().find(|shown| shown.path == path && shown.body == body) {
+                Some(shown) => shown.readers.push(service),
+                None => sections.push(Shown { path, body, readers: vec![service] }),
             }
         }
     }
-    sections.sort_by(|a, b| a.0.cmp(&b.0));
+    sections.sort_by(|a, b| a.path.cmp(&b.path));
     let mut page = format!("{INTRODUCTION}\n");
-    for (path, body, readers) in sections {
+    for Shown { path, body, readers } in sections {
         let heading = if path.keys().is_empty() { "Above the first section".to_owned() } else { format!("`[{path}]`") };
         // Writing to a String cannot fail.
         let _written: Result<(), _> = write!(page, "\n## {heading}\n\nRead by {}.\n\n{body}", readers.join(", "));
     }
     page
+}
+
+/// A section as some services read it, word for word alike.
+struct Shown<'s> {
+    path: KeyPath,
+    body: String,
+    readers: Vec<&'s str>,
 }
 
 const INTRODUCTION: &str = "<!-- Generated from the code's declarations. To change it, change them. -->

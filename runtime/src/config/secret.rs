@@ -33,7 +33,8 @@ impl Secret {
         if u64::try_from(text.len()).unwrap_or(u64::MAX) > SECRET_LEN_MAX {
             return Err("its file is over 64 KiB, which no secret is; check the path".to_owned());
         }
-        Self::new(text.trim_end_matches(['\r', '\n'])).ok_or_else(|| "its file is empty; put the secret in it".to_owned())
+        Self::new(text.trim_end_matches(['\r', '\n']))
+            .ok_or_else(|| "its file is empty; put the secret in it".to_owned())
     }
 }
 

@@ -23,8 +23,10 @@ pub struct Setting<'s, 'r, V> {
     bounds: Option<Bounds<V>>,
 }
 
+type Rule<V> = dyn Fn(&V) -> bool;
+
 struct Bounds<V> {
-    holds: Box<dyn Fn(&V) -> bool>,
+    holds: Box<Rule<V>>,
     text: String,
 }
 
@@ -196,17 +198,13 @@ type SecretFound = (Found<Secret>, Resolved, Resolved, Option<(KeyPath, String)>
 
 fn find_secret(section: &Section<'_>, path: &KeyPath, file_path: &KeyPath) -> SecretFound {
     let given = &section.reader.given;
-    let wrong = |path: &KeyPath, text: String| {
-        (Found::Wrong, Resolved::Unset, Resolved::Unset, Some((path.clone(), text)))
-    };
+    let wrong =
+        |path: &KeyPath, text: String| (Found::Wrong, Resolved::Unset, Resolved::Unset, Some((path.clone(), text)));
     match (given.find(path), given.find(file_path)) {
         (Some(Written::Environment(text)), _) => match Secret::new(text) {
-            Some(secret) => (
-                Found::Value(secret),
-                Resolved::SecretFromEnvironment(path.env_name()),
-                Resolved::Unset,
-                None,
-            ),
+            Some(secret) => {
+                (Found::Value(secret), Resolved::SecretFromEnvironment(path.env_name()), Resolved::Unset, None)
+            }
             None => wrong(path, "is empty; set it or leave it out".to_owned()),
         },
         (Some(Written::File(_)), _) => {

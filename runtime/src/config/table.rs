@@ -134,7 +134,9 @@ fn env_entry(path: &KeyPath, keys: &[String], text: &str) -> Entry {
         return Entry { path: path.clone(), key: secret_key.to_owned(), value: read_secret(text) };
     }
     let value = if is_secret(&key) {
-        Secret::new(text).map(Content::SecretFromEnvironment).ok_or_else(|| "is empty; set it or leave it out".to_owned())
+        Secret::new(text)
+            .map(Content::SecretFromEnvironment)
+            .ok_or_else(|| "is empty; set it or leave it out".to_owned())
     } else {
         Ok(Content::Plain(text.to_owned()))
     };

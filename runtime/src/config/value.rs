@@ -214,7 +214,8 @@ fn split_unit(text: &str, units: &[(&str, u64)]) -> Option<(u64, u64)> {
 }
 
 fn join_unit(amount: u64, units: &[(&str, u64)]) -> String {
-    let (name, worth) = units.iter().find(|(_, worth)| amount % worth == 0 && amount >= *worth).unwrap_or(&("", 1));
+    let (name, worth) =
+        units.iter().find(|(_, worth)| amount.is_multiple_of(*worth) && amount >= *worth).unwrap_or(&("", 1));
     match units.last() {
         Some((smallest, _)) if amount == 0 => format!("0{smallest}"),
         _ => format!("{}{name}", amount / worth),

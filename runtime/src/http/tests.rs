@@ -25,7 +25,7 @@ async fn ask(address: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn port_zero_becomes_a_real_one() {
-    let (address, ..) = serving().await;
+    let (address, _health, _stop, _tasks) = serving().await;
     assert_ne!(address.port(), 0);
 }
 
@@ -43,7 +43,7 @@ async fn the_probes_answer_by_status_and_tell_why() {
 
 #[tokio::test]
 async fn metrics_are_prometheus_text() {
-    let (address, ..) = serving().await;
+    let (address, _health, _stop, _tasks) = serving().await;
     let answer = ask(address, "/metrics").await;
     assert!(answer.contains("text/plain; version=0.0.4"), "{answer}");
     assert!(answer.contains("\nsink_records_in_total 3\n"), "{answer}");
@@ -51,6 +51,27 @@ async fn metrics_are_prometheus_text() {
 
 #[tokio::test]
 async fn any_other_path_is_not_found() {
-    let (address, ..) = serving().await;
+    let (address, _health, _stop, _tasks) = serving().await;
     assert!(ask(address, "/").await.starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_ends_its_headers_is_sent_away() {
+    let (address, _health, _stop, _tasks) = serving().await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /live HTTP/1.1\r\nhost: ").await.unwrap();
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(2 * HEADERS_WITHIN, stream.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "the connection is still open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_take_every_place_hold_them_only_for_a_while() {
+    let (address, _health, _stop, _tasks) = serving().await;
+    let mut silent = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let answer = tokio::time::timeout(2 * HEADERS_WITHIN, ask(address, "/live")).await;
+    assert!(answer.unwrap().starts_with("HTTP/1.1 200 "));
 }

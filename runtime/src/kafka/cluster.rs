@@ -10,6 +10,8 @@ pub struct Cluster {
     pub client: Config,
     /// Before the name of every topic.
     pub topic_prefix: String,
+    /// Before the name of every consumer group.
+    pub group_prefix: String,
     /// Partitions of every topic; fixed for the life of a topic set.
     pub partitions: i32,
     /// A member of a group that is silent for so long has lost its partitions.
@@ -41,6 +43,7 @@ impl Settings for Cluster {
         let ms = Duration::from_millis;
         let brokers = "Where the first connection goes: host:port, separated by commas.";
         let prefix = "Before the name of every topic, so that installations can share a cluster.";
+        let groups = "Before the name of every consumer group; set it where installations share a cluster.";
         let partitions = "Partitions of every topic; fixed for the life of a topic set.";
         let session = "A worker that is silent for so long has lost its partitions.";
         let linger = "How long a producer waits for company before it sends a batch.";
@@ -48,6 +51,7 @@ impl Settings for Cluster {
         let brokers: String = section.text("brokers", brokers).required("without it there is nothing to connect to");
         Self {
             topic_prefix: section.text("topic_prefix", prefix).default("tidewater.".to_owned()),
+            group_prefix: section.text("group_prefix", groups).default(String::new()),
             partitions: section.count("partitions", partitions).between(1, 10_000).default(12),
             session_timeout: section.duration("session_timeout", session).between(ms(3_000), ms(300_000)).default(ms(6_000)),
             linger: section.duration("linger", linger).between(ms(0), ms(1_000)).default(ms(2)),
@@ -66,6 +70,12 @@ impl Settings for Cluster {
 }
 
 impl Cluster {
+    /// The consumer group of the service that is called `service`.
+    #[must_use]
+    pub fn group(&self, service: &str) -> String {
+        format!("{}{service}", self.group_prefix)
+    }
+
     /// The full name of the topic that is called `name` without the prefix.
     #[must_use]
     pub fn topic(&self, name: &str) -> String {

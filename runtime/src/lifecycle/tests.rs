@@ -6,7 +6,7 @@ const GRACE: Duration = Duration::from_secs(25);
 
 fn life() -> (Lifecycle, Health) {
     let health = Health::new();
-    (Lifecycle::new(health.clone()), health)
+    (Lifecycle::new(health.clone(), Handle::current()), health)
 }
 
 async fn until_told(stop: CancellationToken) -> Result<(), Failure> {
@@ -155,11 +155,12 @@ async fn a_set_up_is_dropped_with_the_one_who_waits_for_it() {
 }
 
 #[test]
-fn a_part_that_blocks_its_thread_cannot_hang_the_end() {
-    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+fn parts_that_block_every_thread_cannot_hang_the_end() {
+    let parts = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (release, blocked) = std::sync::mpsc::channel::<()>();
-    let ended = threads.block_on(async {
-        let (life, _) = life();
+    let ended = own.block_on(async {
+        let life = Lifecycle::new(Health::new(), parts.handle().clone());
         let (begun, begins) = tokio::sync::oneshot::channel();
         life.spawn("worker", Duration::from_millis(50), |_| async move {
             begun.send(()).unwrap();
@@ -167,7 +168,7 @@ fn a_part_that_blocks_its_thread_cannot_hang_the_end() {
             Ok(())
         });
         begins.await.unwrap();
-        life.wind_down(Duration::from_millis(200)).await
+        life.wind_down(GRACE).await
     });
     assert_eq!(code(ended), 75);
     drop(release);

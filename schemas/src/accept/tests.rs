@@ -106,7 +106,7 @@ fn the_parts_of_a_change_fit_together() {
         (Op::Delete, None, email, "unset"),
         (Op::Upsert, set.clone(), email, "unset"),
         (Op::Upsert, None, email, "unset"),
-        (Op::Patch, set.clone(), email, "unset.email"),
+        (Op::Patch, set, email, "unset.email"),
     ] {
         assert_eq!(refused(Draft { set, unset, ..draft(op) }), (RejectCode::Shape, field.into()));
     }

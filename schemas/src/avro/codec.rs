@@ -52,11 +52,13 @@ impl DecodeError {
 }
 
 impl Codec {
+    /// A codec of the profile's schema and of all that were kept when it was loaded.
     #[must_use]
     pub fn new(profile: Arc<Profile>) -> Self {
         Self { profile }
     }
 
+    /// Whose positions the rows of every change have.
     #[must_use]
     pub fn profile(&self) -> &Arc<Profile> {
         &self.profile

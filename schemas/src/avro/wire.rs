@@ -144,10 +144,7 @@ impl<'a> Input<'a> {
                 return Ok(());
             }
             let end = if count < 0 { Some(self.block_end()?) } else { None };
-            // A text takes a byte at least: what claims more than is left need not be begun.
-            if count.unsigned_abs() > u64::try_from(self.len()).unwrap_or(u64::MAX) {
-                return Err(Malformed::Short.into());
-            }
+            // A text takes a byte at least, so that a count beyond what is left ends with the input.
             for _ in 0..count.unsigned_abs() {
                 each(self.text()?)?;
             }

@@ -18,7 +18,10 @@ fn tables() -> Tables {
     tables
 }
 
-fn enriched(op: Op, set: Row, unset: &[&str], version: i64) -> (Vec<(&'static str, String)>, Vec<&'static str>) {
+type Texts = Vec<(&'static str, String)>;
+
+/// What is set and unset of an enriched change.
+fn enriched(op: Op, set: Row, unset: &[&str], version: i64) -> (Texts, Vec<&'static str>) {
     let change = Change {
         id: Uuid::nil(),
         tenant: Tenant::default(),
@@ -34,9 +37,9 @@ fn enriched(op: Op, set: Row, unset: &[&str], version: i64) -> (Vec<(&'static st
     let once = enrich(profile(), &tables(), change);
     assert_eq!(enrich(profile(), &tables(), once.clone()), once, "twice is once");
     let name = |position: usize| &*profile().fields()[position].name;
-    let set = once.set.iter().map(|(field, value)| match value {
-        FieldValue::Text(text) => (name(field), text.clone()),
-        other => panic!("{other:?}"),
+    let set = once.set.iter().map(|(field, value)| {
+        let FieldValue::Text(text) = value else { panic!("{value:?}") };
+        (name(field), text.clone())
     });
     (set.collect(), once.unset.iter().map(name).collect())
 }

@@ -74,7 +74,7 @@ fn null_for_a_field_clears_in_a_patch_and_is_absence_in_an_upsert() {
 fn what_is_no_json_object_from_its_first_byte_on_is_undecodable() {
     let whole = r#"{"user_id":"u","op":"delete"}"#;
     assert!(read(&format!("{whole} \r\n\t")).is_ok(), "JSON's white space may follow");
-    let cut: Vec<String> = (0..whole.len()).map(|end| whole[..end].to_owned()).collect();
+    let cut: Vec<String> = (0..whole.len()).map(|end| whole.chars().take(end).collect()).collect();
     let others = [
         format!(" {whole}"),
         format!("\u{feff}{whole}"),
@@ -108,6 +108,8 @@ fn a_wrong_key_is_named() {
         (r#"{"set":{"int":1},"set":{"long":1}}"#, RejectCode::FieldDuplicate, "set"),
         (r#"{"set":{"int":1,"int":1}}"#, RejectCode::FieldDuplicate, "set.int"),
         (r#"{"set":{"int":null,"i\u006et":1}}"#, RejectCode::FieldDuplicate, "set.int"),
+        (r#"{"set":{"int":1,"old_int":1}}"#, RejectCode::FieldDuplicate, "set.int"),
+        (r#"{"unset":["old_region"]}"#, RejectCode::DerivedField, "unset.region"),
         (r#"{"unset":["int","long","int"]}"#, RejectCode::FieldDuplicate, "unset.int"),
         (r#"{"set":{"domain":"example.com"}}"#, RejectCode::DerivedField, "set.domain"),
         (r#"{"set":{"region":null}}"#, RejectCode::DerivedField, "set.region"),
@@ -170,6 +172,13 @@ fn a_text_that_is_no_date_time_id_or_base64_is_named() {
         let value = format!("\"{bad}\"");
         assert_eq!(refused(&set(field, &value)), (RejectCode::FormatInvalid, format!("set.{field}")), "{bad}");
     }
+}
+
+#[test]
+fn a_field_may_go_by_a_former_name() {
+    let draft = read(r#"{"user_id":"u","op":"patch","set":{"old_int":1},"unset":["old_text"]}"#).unwrap();
+    assert_eq!(draft.set, Some(row([("int", FieldValue::Int(1))])));
+    assert!(draft.unset.contains(position("text")));
 }
 
 #[test]

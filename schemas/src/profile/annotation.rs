@@ -150,8 +150,8 @@ impl Format {
 }
 
 impl Limit {
-    /// Only numbers of one type compare; a NaN is at most nothing.
-    pub(super) fn is_at_most(self, other: Self) -> bool {
+    /// Only numbers of one type compare.
+    fn is_at_most(self, other: Self) -> bool {
         match (self, other) {
             (Self::Integer(a), Self::Integer(b)) => a <= b,
             (Self::Real(a), Self::Real(b)) => a <= b,

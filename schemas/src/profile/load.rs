@@ -23,7 +23,9 @@ pub const HISTORY: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/history
 /// The self-contained schema of a change: what is registered, fingerprinted and kept.
 #[derive(Debug)]
 pub struct ChangeSchema {
+    /// What `history/<fingerprint>.avsc` holds.
     pub text: Box<str>,
+    /// Of the text's canonical form.
     pub fingerprint: Fingerprint,
     parsed: Schema,
 }
@@ -38,7 +40,7 @@ impl ChangeSchema {
         spliced.ok_or_else(|| problems.into_error())
     }
 
-    /// `None`, and at least one problem more, if there is no such schema.
+    /// `None`, and `problems` not empty, if there is no such schema.
     fn splice_into(change: &str, profile: &str, problems: &mut Problems) -> Option<Self> {
         if change.matches(PLACE).count() != 1 {
             problems.add("change.avsc", format!("must name {PLACE} exactly once"));
@@ -49,7 +51,10 @@ impl ChangeSchema {
         match parse(&text) {
             Ok((fingerprint, parsed)) => Some(Self { text: text.into(), fingerprint, parsed }),
             Err(error) => {
-                problems.add("profile.avsc", format!("is no Avro schema within change.avsc: {error}"));
+                // Of what was found already, this would be an echo.
+                if problems.is_empty() {
+                    problems.add("profile.avsc", format!("is no Avro schema within change.avsc: {error}"));
+                }
                 None
             }
         }
@@ -82,8 +87,8 @@ impl Profile {
         if !plans.contains_key(&fingerprint) {
             problems.add(
                 format!("history/{fingerprint}.avsc"),
-                "is missing: the present schema must be kept before anything is written with it \
-                 (`cargo run -p schemas --example keep_schema` writes the file)",
+                "is missing: a schema must be kept before anything is written with it (for the profile of this release, \
+                 `cargo run -p schemas --example keep_schema` writes the file)",
             );
         }
         problems.none_or(Self { fields, positions, change_schema, fingerprint, plans })
@@ -121,25 +126,15 @@ fn plans<'a>(
     plans
 }
 
-fn parse(text: &str) -> Result<(Fingerprint, Schema), apache_avro::Error> {
+pub(super) fn parse(text: &str) -> Result<(Fingerprint, Schema), apache_avro::Error> {
     let schema = Schema::parse_str(text)?;
-    let digest = Schema::parse_str(&canonical(&schema))?.fingerprint::<Rabin>();
+    // Its canonical form once more: at first it leaves {"type":"long"} where a logical type stood, not "long", and the
+    // fingerprint is not that of Java and Python, whose producers would be refused (avro-rs issue 61).
+    let digest = Schema::parse_str(&schema.canonical_form())?.fingerprint::<Rabin>();
     let mut fingerprint = [0; 8];
     // The digest has 8 bytes by definition; copying by zip needs no assertion of it.
     for (to, from) in fingerprint.iter_mut().zip(digest.bytes) {
         *to = from;
     }
     Ok((Fingerprint::from_bytes(fingerprint), schema))
-}
-
-/// Avro's parsing canonical form, in which a primitive is a bare name.
-///
-/// `apache-avro` leaves `{"type":"long"}` where a logical type stood, and has another fingerprint for such a schema
-/// than Java and Python, whose producers would be refused (avro-rs issue 61).
-fn canonical(schema: &Schema) -> String {
-    let mut form = schema.canonical_form();
-    for primitive in ["null", "boolean", "int", "long", "float", "double", "bytes", "string"] {
-        form = form.replace(&format!("{{\"type\":\"{primitive}\"}}"), &format!("\"{primitive}\""));
-    }
-    form
 }

@@ -2,11 +2,15 @@
 
 use icu_locale_core::Locale;
 use iso_currency::Currency;
-use jiff::tz::TimeZone;
+use jiff::tz::TimeZoneDatabase;
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 /// Kosovo: a user-assigned code that ISO 3166 does not list and everybody uses.
 const KOSOVO: &str = "XK";
+
+/// The database compiled in, never the host's: all hosts must agree.
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// ISO 3166-1 alpha-2 in upper case, and `XK`.
 pub(super) fn country(mut text: String) -> Option<String> {
@@ -29,7 +33,7 @@ pub(super) fn locale(text: &str) -> Option<String> {
 
 /// A name of the IANA time zone database in its own spelling. An older name (`Asia/Calcutta`) stays that name.
 pub(super) fn time_zone(text: &str) -> Option<String> {
-    let zone = TimeZone::get(text).ok()?;
+    let zone = ZONES.get(text).ok()?;
     if zone.is_unknown() {
         return None;
     }

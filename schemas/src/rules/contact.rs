@@ -33,6 +33,8 @@ pub fn domain_of(email: &str) -> Option<&str> {
 ///
 /// Digits may be set apart by spaces and `-./()`. Letters are refused: the library would take `FLOWERS` for digits,
 /// drop an extension, and of `+49 30 1 / x 2` keep the first number without a word.
+///
+/// The library compiles a country's patterns when it first meets it and keeps them: about 0.7 MB a country.
 pub(super) fn phone(text: &str) -> Option<String> {
     let digits = text.strip_prefix('+')?;
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || b" -./()".contains(&byte));

@@ -59,7 +59,7 @@ proptest! {
         prop_assert!(places[0] >= mark + Version::STEP);
         prop_assert!(places.windows(2).all(|pair| pair[1] >= pair[0] + Version::STEP));
         prop_assert!(places.iter().all(|place| place % Version::STEP == 0));
-        prop_assert!(places.iter().zip(&append_ms).all(|(place, ms)| *place >= ms * 1000 & !7));
+        prop_assert!(places.iter().zip(&append_ms).all(|(place, ms)| *place >= (ms * 1000) & !7));
     }
 
     /// I2: whoever begins again at any offset, with the mark kept there, comes to the same places.

@@ -56,20 +56,25 @@ fn fault_of_server(kind: ServerErrorKind) -> Class {
 
 /// Codes that the client has no name for.
 fn fault_of_extension(error: &RedisError) -> Class {
-    match error.code() {
+    match code_of(error).as_deref() {
         Some("NOAUTH" | "WRONGPASS") => Class::Stop,
         // BUSY, MISCONF, OOM, NOREPLICAS, …: a state of the server, which may change.
         Some(_) | None => Class::Ambiguous,
     }
 }
 
+/// The first word of what the server said; of a pipeline, about the first command it said anything against.
+fn code_of(error: &RedisError) -> Option<Box<str>> {
+    let errors = error.clone().into_server_errors()?;
+    errors.first().map(|(_, error)| error.code().into())
+}
+
 /// What may be said of `error` in a log: its kind and code, never the server's own words, which may name keys.
 pub(super) fn reason_of(error: &RedisError) -> Box<str> {
-    match (error.kind(), error.code()) {
-        (ErrorKind::Server(_) | ErrorKind::Extension, Some(code)) => code.into(),
-        (ErrorKind::Io, _) => error.to_string().into(),
-        _ => error.category().into(),
+    if error.is_io_error() {
+        return error.to_string().into();
     }
+    code_of(error).unwrap_or_else(|| error.category().into())
 }
 
 #[cfg(test)]

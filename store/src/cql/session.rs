@@ -1,14 +1,19 @@
 //! The connection to Cassandra.
 
 use super::config::{Config, Keyspace};
+use super::table::TableError;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session as Driver;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::errors::NewSessionError;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::FallthroughRetryPolicy;
-use scylla::statement::Consistency;
+use scylla::statement::{Consistency, Statement};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A definition waits for every node, so it gets longer than a write.
+const DEFINE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connected driver and the keyspace we live in. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -55,6 +60,20 @@ impl Session {
             keyspace: config.keyspace.clone(),
             writes_in_flight_max: config.writes_in_flight_max,
         })
+    }
+
+    /// Runs one statement that defines keyspaces, tables or indexes, and waits until all nodes agree on it.
+    ///
+    /// Refuses any other: rows are written by [`crate::cql::Writer`] alone.
+    pub async fn define(&self, statement: &str) -> Result<(), TableError> {
+        let verb = statement.split_whitespace().next().unwrap_or_default();
+        if !["CREATE", "ALTER", "DROP"].contains(&verb) {
+            return Err(TableError::Refused(format!("`{verb}` defines nothing: use CREATE, ALTER or DROP").into()));
+        }
+        let mut statement = Statement::new(statement);
+        statement.set_request_timeout(Some(DEFINE_TIMEOUT));
+        self.driver.query_unpaged(statement, ()).await?;
+        self.agree().await.map_err(TableError::Unreachable)
     }
 
     /// Waits until all nodes have the same schema; the text says why they do not.

@@ -57,10 +57,6 @@ pub enum Difference {
     ColumnForeign {
         column: Box<str>,
     },
-    /// The profile has a field that is called like a part of the key.
-    FieldReserved {
-        field: Box<str>,
-    },
     PrimaryKey {
         found: Box<str>,
     },
@@ -89,9 +85,6 @@ impl fmt::Display for Difference {
             ),
             Self::ColumnForeign { column } => {
                 write!(f, "column {column} belongs to another release of tidewater: run that release")
-            }
-            Self::FieldReserved { field } => {
-                write!(f, "the profile has a field {field}, which names a part of the key: call it otherwise")
             }
             Self::PrimaryKey { found } => write!(
                 f,
@@ -173,8 +166,7 @@ impl Plan {
     /// Runs the statements, each once all nodes agree on the one before. Twice is once.
     pub async fn apply(&self, session: &Session) -> Result<(), TableError> {
         for statement in &self.statements {
-            session.driver().query_unpaged(statement.as_str(), ()).await?;
-            session.agree().await.map_err(TableError::Unreachable)?;
+            session.define(statement).await?;
         }
         Ok(())
     }
@@ -280,11 +272,7 @@ where
 
 /// All differences, in the order of the definition.
 fn differences(found: &Found, columns: &Columns) -> Vec<Difference> {
-    let mut all: Vec<_> = columns
-        .iter()
-        .filter(|column| KEY.contains(&&*column.name))
-        .map(|column| Difference::FieldReserved { field: column.name.clone() })
-        .collect();
+    let mut all = Vec::new();
     let Some(table) = &found.table else {
         all.push(Difference::Missing { what: TABLE.into() });
         return all;
@@ -316,10 +304,9 @@ fn differences(found: &Found, columns: &Columns) -> Vec<Difference> {
 
 /// Every column the table must have: the key, the fields, ours.
 fn wanted(columns: &Columns) -> impl Iterator<Item = (&str, Encoding)> {
-    let fields = columns.iter().filter(|column| !KEY.contains(&&*column.name));
     KEY.into_iter()
         .map(|name| (name, Encoding::Text))
-        .chain(fields.map(|column| (&*column.name, column.encoding)))
+        .chain(columns.iter().map(|column| (&*column.name, column.encoding)))
         .chain(SYSTEM)
 }
 

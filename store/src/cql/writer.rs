@@ -101,12 +101,7 @@ impl Writer {
         self.send(Key::of(first), &merge(changes)).await
     }
 
-    /// Writes one change: the second step after a refusal.
-    pub async fn write_single(&self, change: &Change) -> Result<(), WriteError> {
-        self.write(&[change]).await
-    }
-
-    /// Tells whose fault it is that `change` was refused alone: the third step.
+    /// Tells whose fault it is that `change` was refused alone.
     ///
     /// Waits until the nodes agree on the schema, then sends the same statements for the probe row at version `now`.
     /// An error that is not a refusal means that nobody knows yet: ask again.

@@ -1,6 +1,7 @@
 //! The mark found again must give every record behind it the version it had.
 
 use super::*;
+use schemas::version;
 
 /// Append times of a partition in which the clock stands still, jumps ahead and steps back.
 const APPENDED_MS: [i64; 10] = [1_000, 1_000, 1_000, 5_000, 4_000, 4_000, 4_001, 9_000, 9_000, 9_000];
@@ -17,13 +18,13 @@ fn places() -> Vec<i64> {
 }
 
 /// What `marks_at` does for one partition, with the raw topic in memory.
-fn mark_at(target: i64, anchor: Option<Anchor>, low: i64) -> Mark {
-    let mut fold = Fold::new(anchor, target, low, FLOOR);
-    let span = fold.span(0);
+fn walked_to(target: i64, anchor: Option<Anchor>, low: i64) -> Walk {
+    let mut walk = Walk::new(anchor, target, low, FLOOR);
+    let span = walk.span(0);
     for offset in span.from..span.to {
-        fold.step(APPENDED_MS[usize::try_from(offset).unwrap()]);
+        walk.place = version::next_place(walk.place, APPENDED_MS[usize::try_from(offset).unwrap()]);
     }
-    fold.mark
+    walk
 }
 
 fn anchor(offset: usize) -> Anchor {
@@ -35,9 +36,9 @@ fn whatever_origin_is_left_the_target_gets_its_version_again() {
     let places = places();
     for target in 0..APPENDED_MS.len() {
         for left in 0..=target {
-            let mark = mark_at(i64::try_from(target).unwrap(), Some(anchor(left)), 0);
-            assert_eq!(version::next_place(mark.place, APPENDED_MS[target]), places[target], "{left} -> {target}");
-            assert_eq!(mark.basis, Basis::Origin(i64::try_from(left).unwrap()));
+            let walk = walked_to(i64::try_from(target).unwrap(), Some(anchor(left)), 0);
+            assert_eq!(version::next_place(walk.place, APPENDED_MS[target]), places[target], "{left} -> {target}");
+            assert_eq!(walk.basis, Basis::Origin(i64::try_from(left).unwrap()));
         }
     }
 }
@@ -46,16 +47,16 @@ fn whatever_origin_is_left_the_target_gets_its_version_again() {
 fn with_no_origin_left_the_fold_starts_at_the_floor() {
     let places = places();
     for target in 0..APPENDED_MS.len() {
-        let mark = mark_at(i64::try_from(target).unwrap(), None, 0);
-        assert_eq!(version::next_place(mark.place, APPENDED_MS[target]), places[target], "{target}");
-        assert_eq!(mark.basis, Basis::Floor);
+        let walk = walked_to(i64::try_from(target).unwrap(), None, 0);
+        assert_eq!(version::next_place(walk.place, APPENDED_MS[target]), places[target], "{target}");
+        assert_eq!(walk.basis, Basis::Floor);
     }
 }
 
 #[test]
 fn raw_records_that_are_gone_are_not_asked_for() {
-    let fold = Fold::new(Some(anchor(2)), 8, 6, FLOOR);
-    assert_eq!(fold.span(0), Span { partition: 0, from: 6, to: 8 });
+    let walk = Walk::new(Some(anchor(2)), 8, 6, FLOOR);
+    assert_eq!(walk.span(0), Span { partition: 0, from: 6, to: 8 });
 }
 
 fn text(text: &str) -> Option<Bytes> {
@@ -95,8 +96,7 @@ fn only_a_version_that_the_fold_gave_is_an_anchor() {
 
 #[test]
 fn the_floor_is_read_back_from_what_was_written() {
-    let mark = Mark { place: 123_456, basis: Basis::Floor };
-    assert_eq!(mark.metadata(800), "v1:123456:800");
-    assert_eq!(floor_of("v1:123456:800"), Some(800));
+    assert_eq!(floor_of(&Fold::new(800).metadata(123_456)), Some(800));
+    assert_eq!(floor_of(&Fold::new(800).first()), Some(800));
     assert_eq!(floor_of(""), None);
 }

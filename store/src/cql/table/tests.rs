@@ -103,10 +103,3 @@ fn all_that_cannot_be_cured_by_adding_is_named_at_once() {
         assert!(text.contains(part), "{part} in: {text}");
     }
 }
-
-#[test]
-fn a_field_called_like_the_key_is_refused() {
-    let columns = Columns::from([("tenant", Encoding::Text), ("name", Encoding::Text)]);
-    let reserved = Difference::FieldReserved { field: "tenant".into() };
-    assert!(differences(&ours(), &columns).contains(&reserved));
-}

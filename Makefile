@@ -1,0 +1,15 @@
+# What there is to do here, each thing in one line. What a machine needs for it is checked first, and installed where that is possible.
+.PHONY: test lint docs stack-up stack-down
+
+# Everything, real servers included: about ten minutes once built.
+test: ; @deploy/local/test-run
+
+# Formatting, clippy, and the house tests: seconds once built.
+lint: ; @deploy/local/need build && cargo fmt --all --check && cargo clippy --quiet --locked --workspace --all-targets -- -D warnings && cargo test --quiet --locked -p tests --test architecture --test tidy
+
+# What is generated from the code: docs/config.md and tests/goldens.
+docs: ; @deploy/local/need build && UPDATE_GOLDENS=1 cargo test --quiet --locked -p tests --test tidy goldens
+
+# Kafka, Cassandra and Redis to look around in, until they are taken down.
+stack-up: ; @deploy/local/stack up
+stack-down: ; @deploy/local/stack down

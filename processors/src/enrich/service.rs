@@ -1,0 +1,37 @@
+//! `enrich` as a process.
+
+use super::{Config, Enrich, Folder};
+use crate::path::{codes, profile, spec};
+use runtime::kafka::{Machine, Route, await_topics, launch, sink_to};
+use runtime::{Context, Failure};
+use schemas::topics;
+use std::time::Duration;
+
+/// Nothing to drain: the folder is only read.
+const FOLDER_BUDGET: Duration = Duration::from_secs(1);
+
+/// Sets the process up; what works is spawned on the context's lifecycle.
+///
+/// # Errors
+/// Exit 64 if configuration, reference tables or topics do not fit.
+pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
+    let Config { cluster, limits, tables } = config;
+    let profile = profile()?;
+    let folder = Folder::open(&tables, &profile, context.clock.clone())?;
+    let specs = [topics::VALID, topics::ENRICHED, topics::DEAD].map(|name| spec(&cluster, name));
+    await_topics(&context, &cluster, &specs).await?;
+    let stage = Enrich::new(profile, folder.shelf());
+    let condition = context.health.condition("tables", "reference tables were not read yet");
+    context.lifecycle.spawn_beneath("tables", FOLDER_BUDGET, |stop| async move {
+        folder.watch(condition, stop).await;
+        Ok(())
+    });
+    let route = Route {
+        input: cluster.topic(topics::VALID),
+        first_metadata: String::new(),
+        dead: cluster.topic(topics::DEAD),
+        codes: codes(),
+    };
+    let sink = sink_to(&cluster, cluster.topic(topics::ENRICHED))?;
+    launch(&context, &cluster, limits, route, Machine { mark: (), stage, sink })
+}

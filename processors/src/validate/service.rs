@@ -1,0 +1,31 @@
+//! `validate` as a process.
+
+use super::{Config, Fold, Validate};
+use crate::path::{codes, profile, spec};
+use runtime::kafka::{Machine, Route, await_topics, launch, sink_to};
+use runtime::{Context, Failure};
+use schemas::topics;
+
+/// Sets the process up; what works is spawned on the context's lifecycle.
+///
+/// # Errors
+/// Exit 64 if configuration or topics do not fit.
+pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
+    let Config { cluster, limits, floor_micros } = config;
+    if floor_micros / 1000 > context.clock.now_ms() {
+        return Err(Failure::config("version.floor lies in the future; set the instant operation began"));
+    }
+    let profile = profile()?;
+    let specs = [topics::RAW, topics::VALID, topics::DEAD].map(|name| spec(&cluster, name));
+    await_topics(&context, &cluster, &specs).await?;
+    let mark = Fold::new(floor_micros);
+    let route = Route {
+        input: cluster.topic(topics::RAW),
+        first_metadata: mark.first(),
+        dead: cluster.topic(topics::DEAD),
+        codes: codes(),
+    };
+    let sink = sink_to(&cluster, cluster.topic(topics::VALID))?;
+    let stage = Validate::new(profile, context.clock.clone(), cluster.partitions);
+    launch(&context, &cluster, limits, route, Machine { mark, stage, sink })
+}

@@ -1,0 +1,150 @@
+//! Where the servers of this run are, and small servers that a test has for itself.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// `host:port` of the nodes of Cassandra.
+pub(crate) fn cassandra() -> Vec<String> {
+    place("CASSANDRA_NODES").split(',').map(str::to_owned).collect()
+}
+
+/// `redis://host:port` of Redis.
+pub(crate) fn redis() -> String {
+    place("REDIS_URL")
+}
+
+/// What `make test` says of the servers it has started. A test that cannot run fails.
+fn place(name: &str) -> String {
+    #[allow(clippy::disallowed_methods, reason = "the one place where tests read the environment")]
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts the servers"))
+}
+
+/// What `redis-cli` answers.
+pub(crate) fn redis_cli(url: &str, arguments: &[&str]) -> String {
+    let output = Command::new("redis-cli").args(["-u", url]).args(arguments).output().expect("redis-cli is installed");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+/// A Redis of the test's own; gone with it.
+#[derive(Debug)]
+pub(crate) struct Redis {
+    process: Child,
+    port: u16,
+}
+
+impl Redis {
+    /// Starts it without persistence, unless `arguments` say otherwise, and waits until it answers.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_at(free_port(), arguments)
+    }
+
+    pub(crate) fn start_at(port: u16, arguments: &[&str]) -> Self {
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let server = Self { process, port };
+        for _ in 0..200 {
+            if !redis_cli(&server.url(), &["ping"]).is_empty() {
+                return server;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("redis-server does not answer after 10 s");
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ended = self.process.kill().and_then(|()| self.process.wait());
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+/// A way to a server that can be cut and mended.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    address: SocketAddr,
+    state: Arc<Mutex<Wires>>,
+}
+
+#[derive(Debug, Default)]
+struct Wires {
+    is_cut: bool,
+    open: Vec<TcpStream>,
+}
+
+impl Relay {
+    pub(crate) fn to(server: &str) -> Self {
+        let server: SocketAddr = server.parse().expect("host:port");
+        // The driver takes a node's address from the node, and the port from what it was told.
+        let listener = TcpListener::bind((server.ip(), 0)).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let state = Arc::new(Mutex::new(Wires::default()));
+        let wires = Arc::clone(&state);
+        // Ends with the test's process.
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let mut wires = wires.lock().unwrap_or_else(PoisonError::into_inner);
+                if wires.is_cut {
+                    continue;
+                }
+                if let Ok(server) = TcpStream::connect(server) {
+                    wires.open.extend(pump(&client, &server).into_iter().chain(pump(&server, &client)));
+                }
+            }
+        });
+        Self { address, state }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Breaks what is open and lets nothing new through.
+    pub(crate) fn cut(&self) {
+        let mut wires = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        wires.is_cut = true;
+        for wire in wires.open.drain(..) {
+            let _was_open = wire.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub(crate) fn mend(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_cut = false;
+    }
+}
+
+/// Copies until either side ends; the stream to break it by.
+fn pump(from: &TcpStream, to: &TcpStream) -> Option<TcpStream> {
+    let (mut from, mut to, wire) = (from.try_clone().ok()?, to.try_clone().ok()?, from.try_clone().ok()?);
+    thread::spawn(move || {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(len @ 1..) = from.read(&mut buffer) {
+            if to.write_all(&buffer[..len]).is_err() {
+                break;
+            }
+        }
+        let _was_open = to.shutdown(Shutdown::Both);
+    });
+    Some(wire)
+}

@@ -1,0 +1,4 @@
+//! The store on real servers: what Cassandra and Redis do with what we send.
+
+mod cassandra;
+mod redis;
