@@ -15,6 +15,7 @@ mod rewind;
 mod stage;
 mod table;
 mod topics;
+pub mod verify;
 
 use clap::Parser;
 use command::Command;

@@ -1,0 +1,96 @@
+//! Proves from the log alone that nothing was lost and no row is wrong.
+//!
+//! The pipeline's own answer is worked out a second time, by other code. Order comes from `raw` alone: the fold over the
+//! append times of each partition is written anew here, and so are the look at what a record asks for and the model that
+//! keeps, per (tenant, user, field), the value of the last writer. Values come from the `enriched` record of the same
+//! origin, so that normalisation is not written twice. With the pipeline this shares the words (`schemas`), the Avro
+//! codec, and the reader of the table; neither its fold nor its merge.
+//!
+//! Three things are held against it: every raw record has exactly one outcome, `enriched` or a dead letter of `validate`
+//! or `enrich`; what carries it on says of it what `raw` says; and the table holds exactly the rows that follow.
+
+mod claim;
+mod expected;
+mod findings;
+mod history;
+mod place;
+mod reading;
+
+use findings::Findings;
+use history::Outcomes;
+use runtime::kafka::Cluster;
+use std::collections::BTreeMap;
+use store::cql;
+
+/// The installation to be verified, at rest: what is still on its way counts as lost.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub cluster: Cluster,
+    pub cassandra: cql::Config,
+    /// Start of operation, microseconds since 1970-01-01; the one `validate` works with.
+    pub floor_micros: i64,
+}
+
+/// What was found. The installation is proven if nothing is lost and nothing wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Records of `raw`.
+    pub changes: u64,
+    /// Rows of the table, the stubs of deleted users among them.
+    pub profiles: u64,
+    /// Raw records that ended as dead letters; copies of a letter count once.
+    pub dead: u64,
+    /// The same by code.
+    pub by_code: BTreeMap<String, u64>,
+    /// Raw records without an outcome, and users without a row.
+    pub lost: u64,
+    /// Outcomes that contradict `raw` or each other, and rows that are not what follows from the log.
+    pub wrong: u64,
+    /// The first of what is lost or wrong: places, versions and names of fields, never user data.
+    pub examples: Vec<String>,
+}
+
+impl Verdict {
+    fn of(outcomes: Outcomes, profiles: u64) -> Self {
+        let Outcomes { changes, by_code, findings } = outcomes;
+        let Findings { lost, wrong, examples } = findings;
+        Self { changes, profiles, dead: by_code.values().sum(), by_code, lost, wrong, examples }
+    }
+
+    /// Whether nothing is lost and nothing wrong.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.lost == 0 && self.wrong == 0
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Kafka(#[from] runtime::kafka::Error),
+    #[error(transparent)]
+    Cassandra(#[from] cql::ConnectError),
+    #[error(transparent)]
+    Table(#[from] cql::PrepareError),
+    #[error(transparent)]
+    Row(#[from] cql::ReadError),
+    #[error(transparent)]
+    Profile(#[from] schemas::profile::LoadError),
+    /// Retention took records: order can no longer be worked out from the first one on.
+    #[error(
+        "{topic}/{partition} starts at offset {low}; only a log that is kept from its first record on can be verified"
+    )]
+    Cut { topic: String, partition: i32, low: i64 },
+}
+
+/// Reads the whole log and the whole table, and compares.
+///
+/// # Errors
+/// If either cannot be read, or the log is not kept from its first record on.
+pub async fn verify(subject: &Subject) -> Result<Verdict, Error> {
+    reading::verify(subject).await
+}
+
+#[cfg(test)]
+mod tests;
