@@ -4,7 +4,6 @@ use crate::Error;
 use crate::config::Store;
 use crate::installation::Installation;
 use clap::Args;
-use std::collections::BTreeMap;
 use std::io::Write;
 use store::cql::{Plan, Replication, Session};
 
@@ -56,14 +55,13 @@ impl Migrate {
 
     fn replication(&self, store: &Store) -> Replication {
         if !self.copies.is_empty() {
-            return Replication::PerDatacenter(self.copies.iter().cloned().collect());
+            return Replication::new(self.copies.iter().cloned().collect());
         }
-        match self.profile {
-            Installation::Local => Replication::Simple { factor: 1 },
-            Installation::Production => {
-                Replication::PerDatacenter(BTreeMap::from([(store.cassandra.local_dc.clone(), 3)]))
-            }
-        }
+        let copies = match self.profile {
+            Installation::Local => 1,
+            Installation::Production => 3,
+        };
+        Replication::within(&store.cassandra.local_dc, copies)
     }
 }
 

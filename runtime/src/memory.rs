@@ -130,7 +130,9 @@ impl MemoryLog {
         self.state().partitions.get(place).cloned().unwrap_or_default()
     }
 
-    fn record(&self, place: &TopicPartition, offset: Offset) -> Option<Record> {
+    /// One record of a partition, if it is there yet.
+    #[must_use]
+    pub fn record(&self, place: &TopicPartition, offset: Offset) -> Option<Record> {
         let state = self.state();
         state.partitions.get(place)?.get(usize::try_from(offset.0).ok()?).cloned()
     }
@@ -286,6 +288,7 @@ impl Source for MemorySource {
                 return Ok(Some(Event::Record(record)));
             }
             tokio::select! {
+                biased;
                 order = self.orders.recv() => match order {
                     Some(order) => return Ok(self.obey(order)),
                     None => return Ok(None),

@@ -12,7 +12,7 @@ use crate::record::{Offset, Record, TopicPartition};
 use crate::source::{Commit, Committer, Demand, Event, Resume, Source};
 use crate::stage::{Admitted, Mark, Rejected, Sink, Stage};
 use crate::vitals::Vitals;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ where
             vitals: self.vitals,
             reports: reports_tx,
             tasks: JoinSet::new(),
-            owned: HashMap::new(),
+            owned: BTreeMap::new(),
             epochs: HashMap::new(),
             last_epoch: 0,
             demand: Demand::default(),
@@ -118,7 +118,8 @@ struct Floor<C, M, P, W, D> {
     vitals: Vitals,
     reports: mpsc::Sender<Report>,
     tasks: JoinSet<()>,
-    owned: HashMap<Epoch, Owned>,
+    /// In order, so that one seed of a simulation is one run.
+    owned: BTreeMap<Epoch, Owned>,
     epochs: HashMap<TopicPartition, Epoch>,
     last_epoch: u64,
     demand: Demand,

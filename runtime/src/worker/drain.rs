@@ -7,14 +7,14 @@ use super::Floor;
 use crate::ledger::Epoch;
 use crate::source::Committer;
 use crate::stage::{Admitted, Mark, Rejected, Sink, Stage};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 #[derive(Debug)]
 pub(super) struct Drain {
-    epochs: HashSet<Epoch>,
+    epochs: BTreeSet<Epoch>,
     started: Instant,
     deadline: Instant,
     phase: Phase,
@@ -51,7 +51,7 @@ where
     W: Sink<Item = P::Out>,
     D: Sink<Item = Rejected>,
 {
-    pub(super) fn begin_drain(&mut self, epochs: HashSet<Epoch>, released: Option<oneshot::Sender<()>>) {
+    pub(super) fn begin_drain(&mut self, epochs: BTreeSet<Epoch>, released: Option<oneshot::Sender<()>>) {
         for epoch in &epochs {
             if let Some(owned) = self.owned.get_mut(epoch) {
                 owned.unpark();
@@ -113,7 +113,7 @@ where
             }
         }
         let waited = drain.started.elapsed();
-        info!(partitions = drain.epochs.len(), waited_ms = waited.as_millis(), "partitions let go");
+        info!(partitions = drain.epochs.len(), waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX), "partitions let go");
         if let Some(released) = drain.released {
             self.vitals.metrics.rebalance_wait.record(waited);
             // Whoever asked may have stopped waiting; the partitions are let go either way.

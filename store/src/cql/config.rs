@@ -70,45 +70,44 @@ impl fmt::Display for Keyspace {
     }
 }
 
-/// On how many nodes a keyspace that we create keeps each row.
+/// On how many nodes of each data centre a keyspace that we create keeps each row.
+///
+/// `NetworkTopologyStrategy` always: under `SimpleStrategy` a LOCAL_QUORUM has no meaning, and the driver says so at
+/// every request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replication {
-    /// For one node or one data centre on a developer's machine.
-    Simple { factor: u8 },
-    /// Replicas by data centre, at least one centre.
-    PerDatacenter(BTreeMap<String, u8>),
-}
+pub struct Replication(BTreeMap<String, u8>);
 
 impl Replication {
+    /// Copies by data centre; at least one centre.
+    #[must_use]
+    pub fn new(copies: BTreeMap<String, u8>) -> Self {
+        debug_assert!(!copies.is_empty(), "rows live somewhere");
+        Self(copies)
+    }
+
+    /// All copies in one data centre.
+    #[must_use]
+    pub fn within(centre: &str, copies: u8) -> Self {
+        Self(BTreeMap::from([(centre.to_owned(), copies)]))
+    }
+
     /// The map as `CREATE KEYSPACE` takes it. Names of data centres are free text, so their quotes are doubled.
     pub(super) fn to_cql(&self) -> String {
-        match self {
-            Self::Simple { factor } => format!("{{'class': 'SimpleStrategy', 'replication_factor': {factor}}}"),
-            Self::PerDatacenter(factors) => {
-                let mut text = String::from("{'class': 'NetworkTopologyStrategy'");
-                for (name, factor) in factors {
-                    text.push_str(&format!(", '{}': {factor}", name.replace('\'', "''")));
-                }
-                text.push('}');
-                text
-            }
+        let mut text = String::from("{'class': 'NetworkTopologyStrategy'");
+        for (name, factor) in &self.0 {
+            text.push_str(&format!(", '{}': {factor}", name.replace('\'', "''")));
         }
+        text.push('}');
+        text
     }
 
     /// Whether a keyspace with the options `found` (of `system_schema.keyspaces`) is replicated like this.
     pub(super) fn is(&self, found: &HashMap<String, String>) -> bool {
         let class = found.get("class").and_then(|class| class.rsplit('.').next());
         let factor = |name: &str| found.get(name).and_then(|factor| factor.parse::<u8>().ok());
-        match self {
-            Self::Simple { factor: wanted } => {
-                class == Some("SimpleStrategy") && factor("replication_factor") == Some(*wanted)
-            }
-            Self::PerDatacenter(factors) => {
-                class == Some("NetworkTopologyStrategy")
-                    && found.len() == factors.len() + 1
-                    && factors.iter().all(|(name, wanted)| factor(name) == Some(*wanted))
-            }
-        }
+        class == Some("NetworkTopologyStrategy")
+            && found.len() == self.0.len() + 1
+            && self.0.iter().all(|(name, wanted)| factor(name) == Some(*wanted))
     }
 }
 
@@ -128,10 +127,9 @@ mod tests {
 
     #[test]
     fn replication_is_written_per_data_centre_with_quotes_doubled() {
-        assert_eq!(Replication::Simple { factor: 1 }.to_cql(), "{'class': 'SimpleStrategy', 'replication_factor': 1}");
         let factors = BTreeMap::from([("o'hare".to_owned(), 3), ("east".to_owned(), 2)]);
         assert_eq!(
-            Replication::PerDatacenter(factors).to_cql(),
+            Replication::new(factors).to_cql(),
             "{'class': 'NetworkTopologyStrategy', 'east': 2, 'o''hare': 3}"
         );
     }

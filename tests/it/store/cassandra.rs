@@ -13,7 +13,9 @@ use store::cql::{
 };
 use uuid::Uuid;
 
-const REPLICATION: Replication = Replication::Simple { factor: 1 };
+fn replication() -> Replication {
+    Replication::within("datacenter1", 1)
+}
 
 /// A field of every kind.
 const EVERY_KIND: &str = r#"
@@ -63,7 +65,7 @@ impl House {
     async fn build_at(config: Config, fields: &str) -> Self {
         let profile = profile(fields);
         let session = Session::connect(&config).await.unwrap();
-        Plan::draw(&session, &profile, &REPLICATION).await.unwrap().apply(&session).await.unwrap();
+        Plan::draw(&session, &profile, &replication()).await.unwrap().apply(&session).await.unwrap();
         let writer = Writer::prepare(&session, &profile).await.unwrap();
         let reader = Reader::prepare(&session, &profile).await.unwrap();
         Self { session, profile, writer, reader }
@@ -123,21 +125,21 @@ async fn migrating_twice_is_migrating_once_and_a_new_field_is_a_new_column() {
     let missing = Table::inspect(&session, &few).await.unwrap_err();
     assert!(missing.to_string().contains("profiles is missing: run `tidewater migrate`"), "{missing}");
 
-    let plan = Plan::draw(&session, &few, &REPLICATION).await.unwrap();
+    let plan = Plan::draw(&session, &few, &replication()).await.unwrap();
     assert_eq!(plan.statements().len(), 2, "{plan:?}");
     plan.apply(&session).await.unwrap();
     plan.apply(&session).await.unwrap();
-    assert_eq!(Plan::draw(&session, &few, &REPLICATION).await.unwrap(), Plan::default());
+    assert_eq!(Plan::draw(&session, &few, &replication()).await.unwrap(), Plan::default());
     assert_eq!(Table::inspect(&session, &few).await.unwrap(), Table { gc_grace: GC_GRACE_MIN });
 
     let missing = Table::inspect(&session, &more).await.unwrap_err();
     assert!(missing.to_string().contains("column photo is missing"), "{missing}");
-    let plan = Plan::draw(&session, &more, &REPLICATION).await.unwrap();
+    let plan = Plan::draw(&session, &more, &replication()).await.unwrap();
     assert_eq!(plan.statements().len(), 11, "{plan:?}");
     plan.apply(&session).await.unwrap();
     Table::inspect(&session, &more).await.unwrap();
 
-    let plan = Plan::draw(&session, &few, &REPLICATION).await.unwrap();
+    let plan = Plan::draw(&session, &few, &replication()).await.unwrap();
     assert_eq!(
         (plan.statements().len(), plan.notes().len()),
         (0, 11),
@@ -178,7 +180,7 @@ async fn drift_is_refused_with_every_difference_and_changes_nothing() {
         Difference::GcGrace { found: Duration::ZERO },
     ];
     for _ in 0..2 {
-        match Plan::draw(&session, &profile, &REPLICATION).await {
+        match Plan::draw(&session, &profile, &replication()).await {
             Err(TableError::Drift { differences, .. }) => assert_eq!(differences, expected),
             other => panic!("no drift: {other:?}"),
         }

@@ -12,16 +12,16 @@ fn ours() -> Found {
             position: position.map_or(-1, |position| i32::try_from(position).unwrap()),
         }
     };
-    let simple = [("class", "org.apache.cassandra.locator.SimpleStrategy"), ("replication_factor", "1")];
+    let own = [("class", "org.apache.cassandra.locator.NetworkTopologyStrategy"), ("datacenter1", "1")];
     Found {
-        keyspace: Some(simple.into_iter().map(|(key, value)| (key.into(), value.into())).collect()),
+        keyspace: Some(own.into_iter().map(|(key, value)| (key.into(), value.into())).collect()),
         table: Some(FoundTable { gc_grace: GC_GRACE_MIN, time_to_live: Duration::ZERO }),
         columns: wanted(&sample::columns()).map(column).collect(),
     }
 }
 
 fn plan_of(found: &Found) -> Plan {
-    plan(&Keyspace::default(), found, &sample::columns(), &Replication::Simple { factor: 1 })
+    plan(&Keyspace::default(), found, &sample::columns(), &Replication::within("datacenter1", 1))
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn where_nothing_is_keyspace_and_table_are_made() {
     let [keyspace, table] = plan.statements() else { panic!("two statements: {plan:?}") };
     assert_eq!(
         keyspace,
-        r#"CREATE KEYSPACE IF NOT EXISTS "tidewater" WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1} AND durable_writes = true"#
+        r#"CREATE KEYSPACE IF NOT EXISTS "tidewater" WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 1} AND durable_writes = true"#
     );
     assert_eq!(
         table,
@@ -71,7 +71,7 @@ fn a_column_of_somebody_else_is_left_alone_with_a_note() {
 #[test]
 fn another_replication_is_left_alone_with_a_note() {
     let found = ours();
-    let plan = plan(&Keyspace::default(), &found, &sample::columns(), &Replication::Simple { factor: 3 });
+    let plan = plan(&Keyspace::default(), &found, &sample::columns(), &Replication::within("datacenter1", 3));
     assert_eq!((plan.statements().len(), plan.notes().len()), (0, 1));
 }
 
