@@ -5,7 +5,7 @@ mod service;
 mod tables;
 
 pub use config::Config;
-pub use service::run;
+pub use service::{SERVICE, run};
 pub use tables::{Folder, Shelf};
 
 use crate::outgoing::{outgoing, rejection};

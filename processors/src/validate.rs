@@ -8,7 +8,7 @@ mod service;
 
 pub use config::Config;
 pub use fold::Fold;
-pub use service::run;
+pub use service::{SERVICE, run};
 
 use crate::outgoing::{outgoing, rejection};
 use runtime::Clock;
@@ -16,8 +16,9 @@ use runtime::fault::{Fault, Rejection, Verdict};
 use runtime::record::{Outgoing, Record, Timestamp};
 use runtime::stage::{Admitted, Stage};
 use schemas::avro::Codec;
-use schemas::{Change, Draft, Lane, Origin, Profile, RejectCode, Version, accept, facts, headers, json, rules};
+use schemas::{Change, Draft, Lane, Origin, Profile, RejectCode, Version, accept, facts, headers, rules};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// How far a version may lie ahead of this machine's clock, in milliseconds.
 const AHEAD_MS_MAX: i64 = 60_000;
@@ -63,21 +64,22 @@ impl Validate {
     }
 
     fn judge(&self, record: &Record, version: Version, origin: Origin) -> Result<Outgoing, Rejection> {
-        let place = |id: Option<String>| {
+        // Made for a dead letter only: most records need none.
+        let known = |id: Option<Uuid>| {
             let mut facts = facts::of_place(&origin, version);
-            facts.extend(id.map(|id| (headers::ID, id)));
+            facts.extend(id.map(|id| (headers::ID, id.to_string())));
             facts
         };
-        let draft = self.read(record).map_err(|wrong| rejection(wrong, place(None)))?;
-        let id = draft.as_ref().and_then(|draft| draft.id).map(|id| id.to_string());
-        let stands = accept::Place { key: record.key.as_deref(), origin: origin.clone(), version };
+        let draft = self.read(record).map_err(|wrong| rejection(wrong, known(None)))?;
+        let id = draft.as_ref().and_then(|draft| draft.id);
+        let place = accept::Place { key: record.key.as_deref(), origin: origin.clone(), version };
         let accepted = match draft {
-            Some(draft) => accept::accept(&self.profile, draft, stands),
-            None => accept::accept_null(stands),
+            Some(draft) => accept::accept(&self.profile, draft, place),
+            None => accept::accept_null(place),
         };
-        let change = accepted.map_err(|wrong| rejection(wrong, place(id)))?;
-        let facts = facts::of(&change);
-        self.finish(change, record).map_err(|wrong| rejection(wrong, facts))
+        let change = accepted.map_err(|wrong| rejection(wrong, known(id)))?;
+        let id = change.id;
+        self.finish(change, record).map_err(|wrong| rejection(wrong, known(Some(id))))
     }
 
     fn finish(&self, change: Change, record: &Record) -> Result<Outgoing, schemas::Rejection> {
@@ -93,10 +95,7 @@ impl Validate {
         if record.key.is_none() {
             return Err(schemas::Rejection::new(RejectCode::KeyMissing));
         }
-        if value.first() == Some(&b'{') {
-            return json::decode(&self.profile, value).map(Some);
-        }
-        self.codec.decode_draft(value).map(Some).map_err(|error| error.rejection())
+        accept::read(&self.codec, value).map(Some)
     }
 }
 

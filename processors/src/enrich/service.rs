@@ -3,12 +3,19 @@
 use super::{Config, Enrich, Folder};
 use crate::path::{codes, profile, spec};
 use runtime::kafka::{Machine, Route, await_topics, launch, sink_to};
-use runtime::{Context, Failure};
+use runtime::{Context, Failure, Service};
 use schemas::topics;
 use std::time::Duration;
 
 /// Nothing to drain: the folder is only read.
 const FOLDER_BUDGET: Duration = Duration::from_secs(1);
+
+/// The process, as its operators know it.
+pub const SERVICE: Service = Service {
+    name: "enrich",
+    about: "Fills in what the pipeline derives, for the sink and for data teams.",
+    admin_port: 7102,
+};
 
 /// Sets the process up; what works is spawned on the context's lifecycle.
 ///

@@ -50,7 +50,7 @@ pub struct Folder {
 
 /// What is wrong with one file, or with the folder.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     #[error("{path}: the folder of reference tables cannot be read; set enrich.tables", path = path.display())]
     Folder { path: PathBuf, source: std::io::Error },
     #[error("{file}: {reason}")]

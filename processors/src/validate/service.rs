@@ -3,8 +3,15 @@
 use super::{Config, Fold, Validate};
 use crate::path::{codes, profile, spec};
 use runtime::kafka::{Machine, Route, await_topics, launch, sink_to};
-use runtime::{Context, Failure};
+use runtime::{Context, Failure, Service};
 use schemas::topics;
+
+/// The process, as its operators know it.
+pub const SERVICE: Service = Service {
+    name: "validate",
+    about: "Gives raw changes their place in history and lets pass those that are well formed.",
+    admin_port: 7101,
+};
 
 /// Sets the process up; what works is spawned on the context's lifecycle.
 ///

@@ -5,6 +5,7 @@
 //! fault for the worker; nothing here may panic, because the callers are C.
 
 use crate::fault::{Cause, Exit, Fault};
+use crate::health::Heartbeat;
 use crate::record::{Offset as Place, TopicPartition};
 use crate::source::Resume;
 use rdkafka::client::ClientContext;
@@ -39,6 +40,8 @@ pub(super) struct Owner {
     /// Text committed with offset 0 on a first start, by topic.
     pub(super) first: HashMap<String, String>,
     pub(super) release_within: Duration,
+    /// Beats while the poll thread waits for brokers, so that their outage is not taken for our standstill.
+    pub(super) heartbeat: Arc<Heartbeat>,
 }
 
 /// The consumer's context: the rebalance callback and the client's log.
@@ -112,13 +115,13 @@ impl Context {
         for place in places {
             ask.add_partition(&place.topic, place.partition);
         }
-        let committed = patiently("committed offsets", || consumer.committed_offsets(ask.clone(), LOOK_UP))?;
+        let committed = self.patiently("committed offsets", || consumer.committed_offsets(ask.clone(), LOOK_UP))?;
         let mut resumes = Resumes::with_capacity(places.len());
         let mut first = TopicPartitionList::new();
         for element in committed.elements() {
             element.error().map_err(|error| Fault::component("a committed offset cannot be read", error))?;
             let place = TopicPartition::new(element.topic(), element.partition());
-            let (low, high) = patiently("the ends of a partition", || {
+            let (low, high) = self.patiently("the ends of a partition", || {
                 consumer.fetch_watermarks(&place.topic, place.partition, LOOK_UP)
             })?;
             let resume = match element.offset() {
@@ -141,9 +144,26 @@ impl Context {
         }
         if first.count() > 0 {
             info!(partitions = first.count(), "first start on these partitions");
-            patiently("the first commit", || consumer.commit(&first, CommitMode::Sync))?;
+            self.patiently("the first commit", || consumer.commit(&first, CommitMode::Sync))?;
         }
         Ok(resumes)
+    }
+
+    /// Asks a few times: a broker that has just come up, or is going down, refuses a look-up that it answers a second later.
+    fn patiently<T>(&self, what: &str, mut ask: impl FnMut() -> KafkaResult<T>) -> Result<T, Fault> {
+        let mut tries = 1;
+        loop {
+            self.owner.heartbeat.beat();
+            match ask() {
+                Ok(answer) => return Ok(answer),
+                Err(error) if tries < TRIES => {
+                    debug!(what, tries, error = %error, "a look-up at the brokers failed");
+                    std::thread::sleep(Duration::from_millis(200) * tries);
+                    tries += 1;
+                }
+                Err(error) => return Err(Fault::component(format!("{what}: the brokers do not answer"), error)),
+            }
+        }
     }
 
     fn check_range(&self, place: &TopicPartition, offset: i64, low: i64, high: i64) -> Result<(), Fault> {
@@ -233,20 +253,4 @@ impl ClientContext for Context {
 
 fn places(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|element| TopicPartition::new(element.topic(), element.partition())).collect()
-}
-
-/// Asks a few times: a broker that has just come up, or is going down, refuses a look-up that it answers a second later.
-fn patiently<T>(what: &str, mut ask: impl FnMut() -> KafkaResult<T>) -> Result<T, Fault> {
-    let mut tries = 1;
-    loop {
-        match ask() {
-            Ok(answer) => return Ok(answer),
-            Err(error) if tries < TRIES => {
-                debug!(what, tries, error = %error, "a look-up at the brokers failed");
-                std::thread::sleep(Duration::from_millis(200) * tries);
-                tries += 1;
-            }
-            Err(error) => return Err(Fault::component(format!("{what}: the brokers do not answer"), error)),
-        }
-    }
 }

@@ -77,6 +77,7 @@ impl KafkaSource {
     /// Fatal if the client cannot be made with this configuration.
     pub fn join(config: &Config, own: SourceConfig, condition: Condition, heartbeat: Heartbeat) -> Result<Self, Fault> {
         let client = consumer_config(config, &own);
+        let heartbeat = Arc::new(heartbeat);
         let topics: Vec<&str> = own.topics.iter().map(String::as_str).collect();
         let (notify, notices) = mpsc::channel(64);
         let owner = Owner {
@@ -85,6 +86,7 @@ impl KafkaSource {
             group: own.group.clone(),
             first: own.topics.iter().cloned().zip(own.first_metadata.iter().cloned()).collect(),
             release_within: own.release_within,
+            heartbeat: heartbeat.clone(),
         };
         let bad = |error| Fault::Fatal {
             exit: crate::fault::Exit::Config,
@@ -281,7 +283,7 @@ impl Source for KafkaSource {
 struct PollThread {
     consumer: Arc<BaseConsumer<Context>>,
     stop: Arc<AtomicBool>,
-    heartbeat: Heartbeat,
+    heartbeat: Arc<Heartbeat>,
 }
 
 impl PollThread {
