@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Reads `enriched` from its start to its end and prints what is known of each user: the rule a data team must keep.
 
-    python3 -m venv .venv && .venv/bin/pip install confluent-kafka fastavro
-    .venv/bin/python fold.py --brokers 127.0.0.1:9092 --schemas schemas/avro/history
+    python3 -m venv .venv && .venv/bin/pip install -r docs/consumers/requirements.txt
+    .venv/bin/python docs/consumers/fold.py --brokers 127.0.0.1:9092 --schemas schemas/avro/history
 
 One JSON object a line for each user who is not deleted, in the order of tenant and user id.
 """

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Sends changes to Tidewater with librdkafka: what a producer must set, and what it must do about errors.
 
-    python3 -m venv .venv && .venv/bin/pip install confluent-kafka
-    .venv/bin/python produce.py --brokers 127.0.0.1:9092 --topic tidewater.changes.raw.v1 --count 10
+    python3 -m venv .venv && .venv/bin/pip install -r docs/producers/requirements.txt
+    .venv/bin/python docs/producers/produce.py --brokers 127.0.0.1:9092 --topic tidewater.changes.raw.v1 --count 10
 
 The last line on standard output is one JSON object, {"sent": 10, "failed": 0}; the exit code is 1 if any failed.
 """
