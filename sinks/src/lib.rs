@@ -8,4 +8,4 @@ mod service;
 pub use config::Config;
 pub use decode::{Decode, Horizon};
 pub use profile::{Conditions, Invalidate, ProfileSink, Profiles};
-pub use service::run;
+pub use service::{SERVICE, run};

@@ -2,13 +2,20 @@
 
 use crate::{Conditions, Config, Decode, Horizon, ProfileSink};
 use runtime::kafka::{Cluster, Group, Machine, Route, TopicSpec, await_topics, launch, persist};
-use runtime::{Context, Failure};
+use runtime::{Context, Failure, Service};
 use schemas::topics::{self, Topic};
 use schemas::{Codec, Profile, RejectCode};
 use std::sync::Arc;
 use store::cache::{Invalidator, Persistence};
 use store::cql::{ConnectError, PrepareError, Session, Table, TableError, Writer};
 use tracing::warn;
+
+/// The process, as its operators know it.
+pub const SERVICE: Service = Service {
+    name: "sink",
+    about: "Writes changes to Cassandra, then takes the users out of Redis.",
+    admin_port: 7103,
+};
 
 /// Sets the process up; what works is spawned on the context's lifecycle.
 ///
