@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Looks after a Tidewater pipeline: its topics, tables, offsets and dead letters.
 #[derive(Debug, Parser)]
-#[command(name = "tidewater", version, arg_required_else_help = true, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "tidewater", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Command {
     /// The configuration, as the services read it; TIDEWATER__SECTION__KEY in the environment wins
     #[arg(long, value_name = "FILE", global = true)]
@@ -49,6 +49,52 @@ impl Command {
             Verb::Dead(verb) => verb.execute(&config::load(file)?, out).await,
             Verb::Rewind(rewind) => rewind.execute(&config::load(file)?, out).await,
             Verb::Lag(lag) => lag.execute(&config::load(file)?, out).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_explains_itself_with_examples() {
+        let mut pages = Vec::new();
+        collect(&mut Command::command(), &mut pages);
+        assert!(pages.iter().all(|page| page.contains("Examples:")));
+        insta::assert_snapshot!(pages.join("\n────────\n"));
+    }
+
+    /// The help of a command and of all beneath it.
+    fn collect(command: &mut clap::Command, pages: &mut Vec<String>) {
+        command.build();
+        pages.push(command.render_long_help().to_string());
+        for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
+            collect(verb, pages);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_before_anything_is_asked() {
+        let refused = [
+            vec!["tidewater", "rewind", "sink"],
+            vec!["tidewater", "rewind", "sink", "--to", "yesterday"],
+            vec!["tidewater", "rewind", "sink", "--to", "START", "--partition", "-1"],
+            vec!["tidewater", "topics", "apply", "--partitions", "0"],
+            vec!["tidewater", "migrate", "--profile", "local", "--copies", "east=3"],
+            vec!["tidewater", "dead", "list", "--code", "no-such-code"],
+            vec!["tidewater", "dead", "list", "--limit", "0"],
+            vec!["tidewater", "dead", "show", "changes.raw.v1"],
+            vec!["tidewater", "lag", "--stage", "ingest"],
+        ];
+        for args in refused {
+            assert!(Command::try_parse_from(&args).is_err(), "{args:?}");
         }
     }
 }

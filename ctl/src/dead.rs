@@ -11,6 +11,10 @@ use std::io::Write;
 
 /// Looks at the dead letters.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  tidewater dead list --since 1h          the newest of the last hour
+  tidewater dead show 3/17                one of them")]
 pub(crate) enum Verb {
     List(list::List),
     Show(show::Show),

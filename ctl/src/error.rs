@@ -57,7 +57,11 @@ impl Error {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
-            text = format!("{text}: {error}");
+            let told = error.to_string();
+            // Some libraries tell their causes themselves.
+            if !text.contains(&told) {
+                text = format!("{text}: {told}");
+            }
             cause = error.source();
         }
         if let Self::Kafka(runtime::kafka::Error::TopicMissing { .. }) = self {

@@ -101,7 +101,7 @@ impl Behind {
             "stage": self.stage.as_str(),
             "partition": self.partition,
             "committed": self.committed,
-            "high": self.high,
+            "end": self.high,
             "records": self.records,
             "oldest_ms": self.oldest_ms,
         })

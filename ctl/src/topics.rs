@@ -11,6 +11,10 @@ use std::io::Write;
 
 /// Looks after the topics.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  tidewater topics apply --dry-run        what is missing or different
+  tidewater topics apply                  make it so")]
 pub(crate) enum Verb {
     Apply(Apply),
 }

@@ -121,8 +121,8 @@ async fn a_redis_that_would_bring_entries_back_is_told_apart() {
     let cases: [(&[&str], Persistence); 4] = [
         (&[], Persistence::Off),
         (&["--save", "60 1"], on(true, false)),
-        (&["--appendonly", "yes", "--appenddirname", "tidewater-test-aof"], on(false, true)),
-        (&["--save", "60 1", "--appendonly", "yes", "--appenddirname", "tidewater-test-both"], on(true, true)),
+        (&["--appendonly", "yes"], on(false, true)),
+        (&["--save", "60 1", "--appendonly", "yes"], on(true, true)),
     ];
     for (arguments, expected) in cases {
         let server = Redis::start(arguments);
@@ -134,7 +134,7 @@ async fn a_redis_that_would_bring_entries_back_is_told_apart() {
 async fn where_config_is_forbidden_persistence_is_read_off_info_or_unproven() {
     let renamed = Redis::start(&["--rename-command", "CONFIG", ""]);
     assert_eq!(invalidator(&renamed.url()).persistence().await.unwrap(), Persistence::Unproven);
-    let aof = ["--rename-command", "CONFIG", "", "--appendonly", "yes", "--appenddirname", "tidewater-test-info"];
+    let aof = ["--rename-command", "CONFIG", "", "--appendonly", "yes"];
     let append_only = Redis::start(&aof);
     let expected = Persistence::On { snapshots: false, append_only: true };
     assert_eq!(invalidator(&append_only.url()).persistence().await.unwrap(), expected);

@@ -106,7 +106,7 @@ fn one_by_one(batch: &[&Change], model: &mut Model) {
     batch.iter().for_each(|change| merged(&[change], model));
 }
 
-/// The state that the words of DESIGN describe, folded in the order of the versions; knows nothing of timestamps.
+/// What upsert, patch and delete mean, folded in the order of the versions; knows nothing of timestamps.
 fn oracle(changes: &[Change]) -> ProfileRow {
     let mut ordered: Vec<_> = changes.iter().collect();
     ordered.sort_by_key(|change| change.version);
