@@ -2,25 +2,26 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+use tests::stack::Stack;
+
+/// `host:port` of a broker, or of several, separated by commas.
+pub(crate) fn brokers() -> String {
+    Stack::of_run().brokers
+}
 
 /// `host:port` of the nodes of Cassandra.
 pub(crate) fn cassandra() -> Vec<String> {
-    place("CASSANDRA_NODES").split(',').map(str::to_owned).collect()
+    Stack::of_run().cassandra
 }
 
 /// `redis://host:port` of Redis.
 pub(crate) fn redis() -> String {
-    place("REDIS_URL")
-}
-
-/// What `make test` says of the servers it has started. A test that cannot run fails.
-fn place(name: &str) -> String {
-    #[allow(clippy::disallowed_methods, reason = "the one place where tests read the environment")]
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts the servers"))
+    Stack::of_run().redis
 }
 
 /// What `redis-cli` answers.
@@ -34,6 +35,7 @@ pub(crate) fn redis_cli(url: &str, arguments: &[&str]) -> String {
 pub(crate) struct Redis {
     process: Child,
     port: u16,
+    folder: PathBuf,
 }
 
 impl Redis {
@@ -43,14 +45,17 @@ impl Redis {
     }
 
     pub(crate) fn start_at(port: u16, arguments: &[&str]) -> Self {
+        let folder = std::env::temp_dir().join(format!("tidewater-redis-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
         let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"])
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(arguments)
+            .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
-        let server = Self { process, port };
+        let server = Self { process, port, folder };
         for _ in 0..200 {
             if !redis_cli(&server.url(), &["ping"]).is_empty() {
                 return server;
@@ -72,6 +77,7 @@ impl Redis {
 impl Drop for Redis {
     fn drop(&mut self) {
         let _ended = self.process.kill().and_then(|()| self.process.wait());
+        let _removed = std::fs::remove_dir_all(&self.folder);
     }
 }
 

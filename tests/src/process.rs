@@ -1,0 +1,174 @@
+//! The product's processes: started, watched, asked to leave, killed.
+
+use crate::{stack, until};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// A start under load, and whatever else a process has to do before it answers.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// One worker. Killed when dropped.
+#[derive(Debug)]
+pub struct Worker {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+/// The binary called `name`.
+///
+/// It belongs to another package, which cargo does not build for the sake of this one: `make test` does that first.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let deps = std::env::current_exe().expect("a test is a file");
+    let path = deps.ancestors().nth(2).expect("tests stand in deps").join(name);
+    assert!(path.is_file(), "{name} is not built: run `make test`, or `cargo build --workspace --bins --tests`");
+    path
+}
+
+/// Runs `tidewater` to its end.
+#[must_use]
+pub fn tidewater(config: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary("tidewater"));
+    command.arg("--config").arg(config).args(arguments).stdin(Stdio::null()).output().expect("tidewater runs")
+}
+
+impl Worker {
+    /// Starts the binary `name`, whose log goes to the new file `log`; `settings` are names and values of its
+    /// environment.
+    #[must_use]
+    pub fn start(name: &'static str, config: &Path, log: PathBuf, settings: &[(&str, &str)]) -> Self {
+        let lines = File::create(&log).unwrap();
+        let mut command = Command::new(binary(name));
+        command.arg("--config").arg(config).envs(settings.iter().copied());
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(lines).spawn().unwrap();
+        Self { name, child, log }
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Everything it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        String::from_utf8(fs::read(&self.log).unwrap()).expect("a log is text")
+    }
+
+    /// Whether it has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it moves records.
+    pub async fn ready(&mut self) {
+        let name = self.name;
+        until(&format!("{name} to be ready"), WITHIN, async || {
+            assert!(self.is_running(), "{name} has ended:\n{}", self.log());
+            matches!(self.get("/ready"), Some((200, _))).then_some(())
+        })
+        .await;
+    }
+
+    /// Status and body of its admin server; `None` while it does not answer.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.admin()?).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: it\r\nconnection: close\r\n\r\n").as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    /// What `/ready` says of one condition: why it waits; `None` if it does not, or if nobody answers.
+    #[must_use]
+    pub fn waits_for(&self, condition: &str) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.get("/ready")?.1).ok()?;
+        body["conditions"][condition]["waiting"].as_str().map(str::to_owned)
+    }
+
+    /// The sum of a metric over its labels, without the start that all metrics of a service have.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let full = format!("{}_{name}", self.name);
+        let text = self.get("/metrics").filter(|(status, _)| *status == 200)?.1;
+        let of_it = |line: &str| {
+            let (series, value) = line.rsplit_once(' ')?;
+            (series.split('{').next() == Some(&full)).then(|| value.parse::<f64>().ok())?
+        };
+        let found: Vec<f64> = text.lines().filter_map(of_it).collect();
+        (!found.is_empty()).then(|| found.iter().sum())
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// SIGTERM; its exit code.
+    pub async fn leave(mut self) -> i32 {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().unwrap();
+        assert!(sent.success(), "{} has ended before it was asked to:\n{}", self.name, self.log());
+        self.exit().await
+    }
+
+    /// Waits for its end; its exit code.
+    pub async fn exit(&mut self) -> i32 {
+        let status = until(&format!("the end of {}", self.name), WITHIN, async || self.child.try_wait().unwrap()).await;
+        status.code().unwrap_or_else(|| panic!("{} ended by a signal", self.name))
+    }
+
+    fn admin(&self) -> Option<String> {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut listening = lines.filter(|line| line["message"] == "admin server listening");
+        listening.next()?["address"].as_str().map(str::to_owned)
+    }
+
+    fn end(&mut self) {
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.end();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(15).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            // Kept by the test's harness, and shown with the failure.
+            write_note(&format!("--- {} ({})\n{}", self.name, self.log.display(), tail.join("\n")));
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the test harness shows what a failed test has printed")]
+fn write_note(text: &str) {
+    println!("{text}");
+}
+
+/// The log lines of a whole directory, one string a file.
+#[must_use]
+pub fn logs_in(dir: &Path) -> Vec<(PathBuf, String)> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let logs = files.filter(|path| path.extension().is_some_and(|end| end == "log"));
+    logs.map(|path| (path.clone(), String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned())).collect()
+}
+
+/// Where this process's tests keep things.
+#[must_use]
+pub fn dir_of(name: &str) -> PathBuf {
+    let dir = stack::scratch().join(name);
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}

@@ -1,0 +1,110 @@
+//! Kafka, Cassandra and Redis as `deploy/local/stack` runs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// One set of servers.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// `host:port`, comma separated.
+    pub brokers: String,
+    /// `host:port` of each node.
+    pub cassandra: Vec<String>,
+    /// `redis://host:port`
+    pub redis: String,
+    dir: PathBuf,
+}
+
+impl Stack {
+    /// The servers that `make test` has started, for tests that do not hurt them. A test that cannot run fails.
+    #[must_use]
+    pub fn of_run() -> Self {
+        Self::from(place)
+    }
+
+    /// Servers that nobody else uses, to be stopped and started at will. They end with this process, however it ends.
+    ///
+    /// Takes about 25 s.
+    #[must_use]
+    pub fn own(name: &str) -> Self {
+        let dir = scratch().join(format!("stack-{name}"));
+        std::fs::create_dir_all(dir.parent().unwrap()).unwrap();
+        let owner = std::process::id().to_string();
+        let env = stack(&["up", "--dir", dir.to_str().unwrap(), "--owner", &owner]);
+        Self::from(|name| {
+            let line = env.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.unwrap_or_else(|| panic!("`stack up` does not name {name}:\n{env}")).to_owned()
+        })
+    }
+
+    fn from(place: impl Fn(&str) -> String) -> Self {
+        Self {
+            brokers: place("KAFKA_BROKERS"),
+            cassandra: place("CASSANDRA_NODES").split(',').map(str::to_owned).collect(),
+            redis: place("REDIS_URL"),
+            dir: place("STACK_DIR").into(),
+        }
+    }
+
+    /// `stop`, `start`, `kill`, `pause` or `resume` for `kafka`, `cassandra` or `redis`. Returns when it is done; after
+    /// `start` the server answers.
+    pub async fn server(&self, verb: &str, name: &str) {
+        let mut command = tokio::process::Command::new(root().join("deploy/local/stack"));
+        let output = command.args(["server", verb, name, "--dir", self.dir()]).stdin(Stdio::null()).output().await;
+        let output = output.expect("the script runs");
+        assert!(output.status.success(), "{verb} {name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What Cassandra's own tool answers. Takes some seconds: it is a JVM.
+    #[must_use]
+    pub fn nodetool(&self, arguments: &[&str]) -> String {
+        stack(&[&["nodetool", "--dir", self.dir()], arguments].concat())
+    }
+
+    /// What `redis-cli` answers.
+    #[must_use]
+    pub fn redis(&self, arguments: &[&str]) -> String {
+        let output = Command::new("redis-cli").args(["-u", &self.redis]).args(arguments).output();
+        String::from_utf8(output.expect("redis-cli is installed").stdout).expect("text").trim().to_owned()
+    }
+
+    /// Host and port of Redis.
+    #[must_use]
+    pub fn redis_address(&self) -> (&str, &str) {
+        self.redis.trim_start_matches("redis://").split_once(':').expect("redis://host:port")
+    }
+
+    fn dir(&self) -> &str {
+        self.dir.to_str().expect("a path in UTF-8")
+    }
+}
+
+/// Where this process keeps what its tests write.
+#[must_use]
+pub fn scratch() -> PathBuf {
+    std::env::temp_dir().join(format!("tidewater-it-{}", std::process::id()))
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package stands in the root")
+}
+
+/// What `make test` says of the servers it has started.
+///
+/// # Panics
+/// If nobody says where they are.
+#[must_use]
+pub fn place(name: &str) -> String {
+    #[allow(clippy::disallowed_methods, reason = "the one place where tests read the environment")]
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts the servers"))
+}
+
+fn stack(arguments: &[&str]) -> String {
+    let script = root().join("deploy/local/stack");
+    let output = Command::new(script).args(arguments).stdin(Stdio::null()).output().expect("the script runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "stack {}: {}\n{error}", arguments.join(" "), output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
