@@ -1,4 +1,7 @@
 //! The product against real servers, in one binary. `make test` starts the servers and says where they are.
+//!
+//! Tests share the servers of the run and run side by side: each has topics, groups, a keyspace and users of its own.
+//! Tests that stop servers have a set of their own, and only one of them runs at a time (`outage`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,5 +10,17 @@
     reason = "a test fails by panicking, and so does what it is built from"
 )]
 
+mod crash;
+mod ctl;
+mod histories;
+mod load;
+mod misconfiguration;
+mod outage;
+mod pipeline;
+mod poison;
+mod producers;
+mod rebalance;
+mod rewind;
 mod servers;
 mod store;
+mod zombie;
