@@ -2,6 +2,8 @@
 //! input that breaks it.
 #![cfg(test)]
 
+#[path = "tidy/goldens.rs"]
+mod goldens;
 #[path = "tidy/pages.rs"]
 mod pages;
 #[path = "tidy/promises.rs"]

@@ -26,6 +26,8 @@ pub(super) enum Presence {
     Optional,
     /// Not an option but a section of keys that are somebody else's.
     Free,
+    /// A section that other processes read; neither shown nor printed.
+    Foreign,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +57,7 @@ impl Declarations {
         let mut sections: Vec<(KeyPath, Vec<&Declaration>)> = vec![(KeyPath::default(), Vec::new())];
         for declaration in &self.0 {
             let path = match declaration.presence {
+                Presence::Foreign => continue,
                 Presence::Free => declaration.path.clone(),
                 Presence::Required(_) | Presence::Default(_) | Presence::Optional => declaration.path.parent(),
             };

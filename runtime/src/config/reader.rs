@@ -64,7 +64,7 @@ impl Reader {
 
     fn is_declared(&self, path: &KeyPath) -> bool {
         self.declarations.iter().any(|declaration| match declaration.presence {
-            Presence::Free => declaration.path.beneath(path).is_some_and(|keys| !keys.is_empty()),
+            Presence::Free | Presence::Foreign => declaration.path.beneath(path).is_some_and(|keys| !keys.is_empty()),
             Presence::Required(_) | Presence::Default(_) | Presence::Optional => declaration.path == *path,
         })
     }
@@ -203,7 +203,7 @@ impl<'r> Section<'r> {
             path,
             about: "Read by other processes of the installation.",
             expected: "anything".to_owned(),
-            presence: Presence::Free,
+            presence: Presence::Foreign,
             resolved: Resolved::Unset,
         });
     }

@@ -2,7 +2,6 @@
 
 use super::declaration::{Declaration, Declarations, Presence};
 use super::path::{ENV_PREFIX, KeyPath};
-use std::fmt::Write as _;
 
 /// The reference of `services` (name and declarations) as Markdown. A section that several services read alike
 /// stands there once, with their names.
@@ -20,10 +19,14 @@ pub fn reference(services: &[(&str, Declarations)]) -> String {
     }
     sections.sort_by(|a, b| a.path.cmp(&b.path));
     let mut page = format!("{INTRODUCTION}\n");
+    let mut latest = None;
     for Shown { path, body, readers } in sections {
         let heading = if path.keys().is_empty() { "Above the first section".to_owned() } else { format!("`[{path}]`") };
-        // Writing to a String cannot fail.
-        let _written: Result<(), _> = write!(page, "\n## {heading}\n\nRead by {}.\n\n{body}", readers.join(", "));
+        if latest.as_ref() != Some(&path) {
+            page.push_str(&format!("\n## {heading}\n"));
+        }
+        page.push_str(&format!("\nRead by {}.\n\n{body}", readers.join(", ")));
+        latest = Some(path);
     }
     page
 }
@@ -59,7 +62,7 @@ fn section_body(options: &[&Declaration]) -> String {
             Presence::Required(reason) => format!("required: {reason}"),
             Presence::Default(value) => format!("`{value}`"),
             Presence::Optional => "none".to_owned(),
-            Presence::Free => "empty".to_owned(),
+            Presence::Free | Presence::Foreign => "empty".to_owned(),
         };
         let cells = [format!("`{}`", option.path.last()), option.expected.clone(), default, option.about.to_owned()];
         let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();

@@ -77,8 +77,8 @@ impl<'s, 'r, V: Clone> Setting<'s, 'r, V> {
 
     fn read(self, presence: Presence, default: Option<toml::Value>) -> (&'s mut Section<'r>, Found<V>) {
         let Self { section, path, about, kind, bounds } = self;
-        let expected = match &bounds {
-            Some(bounds) => format!("{}, {}", kind.expected, bounds.text),
+        let expected = match bounds.as_ref().map(|bounds| &bounds.text).or(kind.range.as_ref()) {
+            Some(range) => format!("{}, {range}", kind.expected),
             None => kind.expected,
         };
         let given = &section.reader.given;

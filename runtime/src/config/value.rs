@@ -9,6 +9,10 @@ use std::time::Duration;
 pub trait Value: Clone {
     /// What may be written, to follow "must be": `a duration, a number and a unit: "250ms"`.
     fn expected() -> String;
+    /// The bounds that the type itself has, for an option that sets none.
+    fn range() -> Option<String> {
+        None
+    }
     /// From the environment; `None` if `text` is no such value.
     fn from_text(text: &str) -> Option<Self>;
     /// From the file; `None` if `value` is no such value.
@@ -231,7 +235,10 @@ macro_rules! counts {
 
         impl Value for $integer {
             fn expected() -> String {
-                format!("a whole number from 0 to {}", i64::try_from(<$integer>::MAX).unwrap_or(i64::MAX))
+                "a whole number".to_owned()
+            }
+            fn range() -> Option<String> {
+                Some(format!("from 0 to {}", i64::try_from(<$integer>::MAX).unwrap_or(i64::MAX)))
             }
             fn from_text(text: &str) -> Option<Self> {
                 Self::from_toml(&toml::Value::Integer(text.parse().ok()?))
@@ -260,6 +267,7 @@ pub trait Choice: Copy + PartialEq + Default + 'static {
 /// How an option is read and printed: a [`Value`]'s way, or a [`Choice`]'s.
 pub(super) struct Kind<T> {
     pub(super) expected: String,
+    pub(super) range: Option<String>,
     pub(super) from_text: fn(&str) -> Option<T>,
     pub(super) from_toml: fn(&toml::Value) -> Option<T>,
     pub(super) to_toml: fn(&T) -> toml::Value,
@@ -270,6 +278,7 @@ impl<T: Value> Kind<T> {
     pub(super) fn of_value() -> Self {
         Self {
             expected: T::expected(),
+            range: T::range(),
             from_text: T::from_text,
             from_toml: T::from_toml,
             to_toml: T::to_toml,
@@ -283,6 +292,7 @@ impl<T: Choice> Kind<T> {
         let words: Vec<String> = T::WORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         Self {
             expected: format!("one of {}", words.join(", ")),
+            range: None,
             from_text: choice_from,
             from_toml: |value| value.as_str().and_then(choice_from),
             to_toml: |choice| word_of(*choice).into(),

@@ -151,6 +151,12 @@ impl Plan {
         Err(TableError::Drift { keyspace: session.keyspace().clone(), differences })
     }
 
+    /// What would be done where nothing is yet, without asking a server: how keyspace and table are made.
+    #[must_use]
+    pub fn from_nothing(keyspace: &Keyspace, profile: &Profile, replication: &Replication) -> Self {
+        plan(keyspace, &Found::default(), &Columns::of(profile), replication)
+    }
+
     /// The statements, in order; none if the table is as it must be.
     #[must_use]
     pub fn statements(&self) -> &[String] {
