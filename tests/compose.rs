@@ -3,8 +3,10 @@
 //! The schema in `fixtures/compose-spec.json` is the specification's own (fixtures/README.md has its origin).
 #![cfg(test)]
 
+use runtime::config::{self, Given, Section, Settings};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 const WORKERS: [&str; 3] = ["validate", "enrich", "sink"];
@@ -170,6 +172,40 @@ fn workers_start_behind_topics_and_tables_and_have_time_to_leave() {
     assert_eq!(sink["deploy"]["replicas"], 2);
     let floor = "TIDEWATER__VERSION__FLOOR";
     assert_eq!(sink["environment"][floor], service("validate")["environment"][floor]);
+}
+
+/// What a worker reads, beside what every process does.
+struct Told<C>(C);
+
+impl<C: Settings> Settings for Told<C> {
+    fn read(section: &mut Section<'_>) -> Self {
+        section.foreign("http");
+        Self(C::read(section))
+    }
+}
+
+/// What a worker makes of its environment.
+fn told<C: Settings>(name: &str) -> C {
+    let variables = environment(&service(name)).into_iter().map(|(name, value)| (name.into(), value.into()));
+    let variables: Vec<(OsString, OsString)> = variables.collect();
+    let loaded = config::load::<Told<C>>(Given::new(None, "", variables).unwrap());
+    loaded.unwrap_or_else(|error| panic!("{name}: {error}")).config.0
+}
+
+#[test]
+fn workers_and_jobs_are_told_what_they_read_and_where_the_servers_are() {
+    let validate: processors::validate::Config = told("validate");
+    let enrich: processors::enrich::Config = told("enrich");
+    let sink: sinks::Config = told("sink");
+    assert_eq!(validate.cluster.client.brokers, "kafka:9092");
+    assert!(file("deploy/docker/Dockerfile").contains(enrich.tables.to_str().unwrap()), "{:?}", enrich.tables);
+    assert_eq!(sink.cassandra.nodes, ["cassandra:9042"]);
+    assert_eq!(sink.redis.unwrap().host, "redis");
+    assert_eq!(sink.floor_micros, validate.floor_micros);
+    // With three copies there is no quorum on a single node.
+    for job in ["topics", "migrate"] {
+        assert_eq!(texts(&service(job)["command"]).last().map(String::as_str), Some("local"), "{job}");
+    }
 }
 
 #[test]
