@@ -1,5 +1,8 @@
 # What there is to do here, each thing in one line. What a machine needs for it is checked first, and installed where that is possible.
-.PHONY: test lint docs stack-up stack-down
+.PHONY: demo test lint docs stack-up stack-down
+
+# The whole path on real servers and real changes, and the proof that nothing was lost. ARGS="--repeat 20" or "--keep": more, or to look around.
+demo: ; @deploy/local/need demo && cargo build --quiet --locked --bins && "$${CARGO_TARGET_DIR:-target}/debug/tidewater" demo $(ARGS)
 
 # Everything, real servers included: about ten minutes once built.
 test: ; @deploy/local/test-run

@@ -1,6 +1,6 @@
 //! The command line: global options, and one variant a verb.
 
-use crate::{Error, config, dead, lag, migrate, rewind, topics};
+use crate::{Error, config, dead, demo, lag, migrate, rewind, topics};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ Examples:
   tidewater lag --watch                   how far behind each stage is
   tidewater dead list --since 1h          what was refused in the last hour
   tidewater rewind sink --to 2026-05-04T00:00:00Z
+  tidewater demo                          everything on this machine, with proof
 
 Exit codes: 0 done, 64 asked or configured wrongly, 70 something else failed";
 
@@ -34,6 +35,7 @@ enum Verb {
     Dead(dead::Verb),
     Rewind(rewind::Rewind),
     Lag(lag::Lag),
+    Demo(demo::Demo),
 }
 
 impl Command {
@@ -49,6 +51,10 @@ impl Command {
             Verb::Dead(verb) => verb.execute(&config::load(file)?, out).await,
             Verb::Rewind(rewind) => rewind.execute(&config::load(file)?, out).await,
             Verb::Lag(lag) => lag.execute(&config::load(file)?, out).await,
+            Verb::Demo(_) if file.is_some() => {
+                Err(Error::Usage("the demo has an installation of its own; leave --config out".to_owned()))
+            }
+            Verb::Demo(demo) => demo.execute(out).await,
         }
     }
 }

@@ -10,6 +10,9 @@ pub(crate) const USAGE: u8 = 64;
 /// Something that we depend on failed.
 pub(crate) const FAILED: u8 = 70;
 
+/// Everything could be asked, and the answer is that something is not as it must be.
+pub(crate) const UNPROVEN: u8 = 1;
+
 /// A verb that failed. Nothing in it is user data.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,6 +22,9 @@ pub enum Error {
     /// The sentence says what to look at.
     #[error("{0}")]
     Failed(String),
+    /// The sentence says what was to be proven.
+    #[error("{0}")]
+    Unproven(String),
     #[error(transparent)]
     Config(#[from] runtime::config::Error),
     #[error(transparent)]
@@ -40,6 +46,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let is_usage = match self {
+            Self::Unproven(_) => return UNPROVEN,
             Self::Usage(_) | Self::Config(_) | Self::Profile(_) => true,
             Self::Kafka(error) => error.is_usage(),
             Self::Cassandra(ConnectError::NoSuchDatacenter { .. }) => true,

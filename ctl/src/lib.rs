@@ -6,6 +6,7 @@
 mod command;
 mod config;
 mod dead;
+mod demo;
 mod error;
 mod installation;
 mod instant;
