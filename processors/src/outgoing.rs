@@ -32,8 +32,7 @@ pub(crate) fn outgoing(codec: &Codec, change: &Change, record: &Record) -> Resul
     kept.push_text(ORIGIN.clone(), change.origin.to_string());
     kept.push_text(VERSION.clone(), change.version.to_string());
     let key = Some(Bytes::copy_from_slice(change.user_id.as_str().as_bytes()));
-    let outgoing =
-        Outgoing { partition: record.place.partition, key, value: Some(Bytes::from(value)), headers: kept };
+    let outgoing = Outgoing { partition: record.place.partition, key, value: Some(Bytes::from(value)), headers: kept };
     accept::check_size(outgoing.bytes(), accept::OUTPUT_BYTES_MAX)?;
     Ok(outgoing)
 }

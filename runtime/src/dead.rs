@@ -43,12 +43,7 @@ impl<W: Sink<Item = Outgoing>> DeadLetters<W> {
             headers.push_text(*name, value.as_str());
         }
         headers.push_text("tw-at", rfc3339(self.clock.now_ms()));
-        Outgoing {
-            partition: record.place.partition,
-            key: record.key.clone(),
-            value: record.value.clone(),
-            headers,
-        }
+        Outgoing { partition: record.place.partition, key: record.key.clone(), value: record.value.clone(), headers }
     }
 }
 

@@ -6,8 +6,8 @@
 
 pub mod admin;
 mod assignment;
-mod cluster;
 mod client;
+mod cluster;
 pub mod config;
 pub mod error;
 mod footing;
@@ -20,13 +20,13 @@ pub mod sink;
 
 pub mod source;
 
-pub use cluster::Cluster;
-pub use launch::{Machine, Route, launch, sink_to, to_failure};
 pub use admin::{Admin, Watermarks};
+pub use cluster::Cluster;
 pub use config::Config;
 pub use error::Error;
 pub use footing::{await_topics, persist};
 pub use group::{Committed, Group, Member};
+pub use launch::{Machine, Route, launch, sink_to, to_failure};
 pub use plan::{Obstacle, Obstacles, Plan, Setting, Step, TopicSpec, TopicState};
 pub use reader::{Reader, Span};
 pub use sink::{KafkaSink, SinkConfig};

@@ -147,17 +147,13 @@ where
     }
 
     /// Tries for ever, with pauses that grow; only a fatal fault or the lane's cancellation ends it.
-    async fn retry<T, F: Future<Output = Result<T, Fault>>>(
-        &self,
-        mut attempt: impl FnMut() -> F,
-    ) -> Result<T, Fault> {
+    async fn retry<T, F: Future<Output = Result<T, Fault>>>(&self, mut attempt: impl FnMut() -> F) -> Result<T, Fault> {
         let mut schedule: Option<Schedule> = None;
         loop {
             match attempt().await {
                 Err(Fault::Transient(cause)) => {
                     let limits = &self.shop.limits;
-                    let schedule =
-                        schedule.get_or_insert_with(|| Schedule::new(limits.retry_min, limits.retry_max));
+                    let schedule = schedule.get_or_insert_with(|| Schedule::new(limits.retry_min, limits.retry_max));
                     self.shop.metrics.retries.add(1);
                     self.shop.troubles.report(self.epoch, self.index, &cause);
                     sleep(schedule.next_wait()).await;

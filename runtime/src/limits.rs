@@ -59,9 +59,14 @@ impl Settings for Limits {
             lane_queue_len: section.count("lane_queue_len", queue).between(1, 65_536).default(own.lane_queue_len),
             batch_len_max: section.count("batch_len_max", batch).between(1, 65_536).default(own.batch_len_max),
             span_max: section.count("span_max", span).between(1, 10_000_000).default(own.span_max),
-            in_flight_bytes: in_flight(section.size("in_flight", bytes).at_least(ByteSize::mib(1)).default(ByteSize::mib(32))),
+            in_flight_bytes: in_flight(
+                section.size("in_flight", bytes).at_least(ByteSize::mib(1)).default(ByteSize::mib(32)),
+            ),
             drain: section.duration("drain", drain).between(ms(100), ms(60_000)).default(own.drain),
-            commit_every: section.duration("commit_every", commit).between(ms(10), ms(60_000)).default(own.commit_every),
+            commit_every: section
+                .duration("commit_every", commit)
+                .between(ms(10), ms(60_000))
+                .default(own.commit_every),
             retry_min: section.duration("retry_min", first).between(ms(1), ms(10_000)).default(own.retry_min),
             retry_max: section.duration("retry_max", longest).between(ms(10), ms(300_000)).default(own.retry_max),
         }

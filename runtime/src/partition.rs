@@ -16,7 +16,10 @@ pub(crate) enum Offer {
     /// There is no room; the record waits here and the partition must not be read from.
     Parked,
     /// The lane has no task yet: make one with this receiver, and offer again.
-    NeedsTask { lane: usize, jobs: mpsc::Receiver<Job> },
+    NeedsTask {
+        lane: usize,
+        jobs: mpsc::Receiver<Job>,
+    },
 }
 
 #[derive(Debug)]

@@ -19,7 +19,10 @@ pub enum Event {
     /// Partitions that are ours from now on.
     Assigned(Vec<(TopicPartition, Resume)>),
     /// The group waits for `released` before it hands the partitions on. No record of them follows.
-    Revoking { partitions: Vec<TopicPartition>, released: oneshot::Sender<()> },
+    Revoking {
+        partitions: Vec<TopicPartition>,
+        released: oneshot::Sender<()>,
+    },
     /// Partitions that are another's already: nothing of them may be committed any more.
     Lost(Vec<TopicPartition>),
     Record(Record),

@@ -54,4 +54,3 @@ impl Troubles {
             .map(|trouble| trouble.text.clone())
     }
 }
-

@@ -53,8 +53,14 @@ pub fn cassandra(section: &mut Section<'_>) -> cql::Config {
         keyspace: keyspace.unwrap_or_default(),
         local_dc: section.text("local_dc", dc).default(own.local_dc),
         credentials: credentials(section),
-        connect_timeout: section.duration("connect_timeout", connect).between(ms(100), ms(60_000)).default(own.connect_timeout),
-        request_timeout: section.duration("request_timeout", request).between(ms(2_500), ms(60_000)).default(own.request_timeout),
+        connect_timeout: section
+            .duration("connect_timeout", connect)
+            .between(ms(100), ms(60_000))
+            .default(own.connect_timeout),
+        request_timeout: section
+            .duration("request_timeout", request)
+            .between(ms(2_500), ms(60_000))
+            .default(own.request_timeout),
         writes_in_flight_max: section
             .count("writes_in_flight_max", permits)
             .between(1, 4_096)
@@ -89,8 +95,14 @@ pub fn redis(section: &mut Section<'_>) -> Option<cache::Config> {
         port: section.count("port", port).default(own.port),
         database: section.count("database", database).default(own.database),
         credentials: credentials(section),
-        connect_timeout: section.duration("connect_timeout", connect).between(ms(100), ms(60_000)).default(own.connect_timeout),
-        request_timeout: section.duration("request_timeout", request).between(ms(100), ms(60_000)).default(own.request_timeout),
+        connect_timeout: section
+            .duration("connect_timeout", connect)
+            .between(ms(100), ms(60_000))
+            .default(own.connect_timeout),
+        request_timeout: section
+            .duration("request_timeout", request)
+            .between(ms(100), ms(60_000))
+            .default(own.request_timeout),
     };
     (cache == Cache::On).then_some(config)
 }

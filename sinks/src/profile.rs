@@ -150,7 +150,8 @@ impl<P: Profiles, C: Invalidate> Sink for ProfileSink<P, C> {
         for ((positions, _), outcome) in users.iter().zip(outcomes) {
             refused.extend(outcome?.into_iter().filter_map(|at| positions.get(at).copied()));
         }
-        let keys: Vec<Key> = users.iter().filter_map(|(_, changes)| changes.first()).map(|change| Key::of(change)).collect();
+        let keys: Vec<Key> =
+            users.iter().filter_map(|(_, changes)| changes.first()).map(|change| Key::of(change)).collect();
         self.invalidate(&keys).await?;
         refused.sort_unstable();
         Ok(refused

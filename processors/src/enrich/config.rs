@@ -22,9 +22,8 @@ impl Settings for Config {
         Self {
             cluster: section.section("kafka"),
             limits: section.section("limits"),
-            tables: section.within("enrich", |section| {
-                section.path("tables", about).required("lookups need their tables")
-            }),
+            tables: section
+                .within("enrich", |section| section.path("tables", about).required("lookups need their tables")),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! after its instant would change what was already put out: it is not used, and the process is not ready.
 
 use runtime::{Clock, Failure, health::Condition};
-use schemas::reference::{Table, TableName, Tables};
 use schemas::Profile;
+use schemas::reference::{Table, TableName, Tables};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -163,8 +163,7 @@ fn name_of(file: &OsString) -> Option<TableName> {
 
 fn read(folder: &Path, file: &OsString) -> Result<(TableName, Table), Problem> {
     let bad = |reason: String| Problem::File { file: file.to_string_lossy().into_owned(), reason };
-    let name: TableName =
-        name_of(file).ok_or_else(|| bad("not named <table>@<YYYYMMDDTHHMMSSZ>.csv".into()))?;
+    let name: TableName = name_of(file).ok_or_else(|| bad("not named <table>@<YYYYMMDDTHHMMSSZ>.csv".into()))?;
     let text = std::fs::read_to_string(folder.join(file)).map_err(|error| bad(error.to_string()))?;
     let table = Table::parse(&text).map_err(|error| bad(error.to_string()))?;
     Ok((name, table))

@@ -27,7 +27,8 @@ impl Settings for Config {
 
 /// `version.floor`.
 fn floor(section: &mut Section<'_>) -> i64 {
-    let about = "Start of operation: every version given here lies above it, every backfilled one below. Never changed.";
+    let about =
+        "Start of operation: every version given here lies above it, every backfilled one below. Never changed.";
     let reason = "versions of the old system and of this one are told apart by it";
     section.instant("floor", about).required(reason).as_microsecond()
 }

@@ -24,7 +24,10 @@ use tracing::{debug, info, warn};
 /// What the poll thread tells the source.
 pub(super) enum Notice {
     Assigned(Vec<(TopicPartition, Resume, PartitionQueue<Context>)>),
-    Revoking { partitions: Vec<TopicPartition>, released: oneshot::Sender<()> },
+    Revoking {
+        partitions: Vec<TopicPartition>,
+        released: oneshot::Sender<()>,
+    },
     Lost(Vec<TopicPartition>),
     /// The worker cannot go on.
     Failed(Fault),

@@ -47,13 +47,17 @@ impl Settings for Cluster {
         let partitions = "Partitions of every topic; fixed for the life of a topic set.";
         let session = "A worker that is silent for so long has lost its partitions.";
         let linger = "How long a producer waits for company before it sends a batch.";
-        let extra = "Settings of librdkafka as they are, for connections and credentials: security.protocol, sasl.username, …";
+        let extra =
+            "Settings of librdkafka as they are, for connections and credentials: security.protocol, sasl.username, …";
         let brokers: String = section.text("brokers", brokers).required("without it there is nothing to connect to");
         Self {
             topic_prefix: section.text("topic_prefix", prefix).default("tidewater.".to_owned()),
             group_prefix: section.text("group_prefix", groups).default(String::new()),
             partitions: section.count("partitions", partitions).between(1, 10_000).default(12),
-            session_timeout: section.duration("session_timeout", session).between(ms(3_000), ms(300_000)).default(ms(6_000)),
+            session_timeout: section
+                .duration("session_timeout", session)
+                .between(ms(3_000), ms(300_000))
+                .default(ms(6_000)),
             linger: section.duration("linger", linger).between(ms(0), ms(1_000)).default(ms(2)),
             client: Config {
                 brokers,

@@ -22,7 +22,8 @@ pub async fn await_topics(context: &Context, cluster: &Cluster, specs: &[TopicSp
     let condition = context.health.condition("topics", "kafka was not reached yet");
     let admin = Admin::new(&cluster.client).map_err(Failure::config)?;
     let names: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
-    let found = persist(&condition, "kafka", Error::is_usage, || admin.describe(&names)).await.map_err(Failure::config)?;
+    let found =
+        persist(&condition, "kafka", Error::is_usage, || admin.describe(&names)).await.map_err(Failure::config)?;
     let plan = Plan::between(specs, &found).map_err(Failure::config)?;
     let problems: Vec<String> = plan.steps().iter().filter_map(problem).collect();
     if !problems.is_empty() {

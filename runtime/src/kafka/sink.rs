@@ -7,12 +7,12 @@ use super::config::Config;
 use crate::fault::{Cause, Exit, Fault, Rejection};
 use crate::record::Outgoing;
 use crate::stage::{Refused, Sink};
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext, ThreadedProducer};
-use rdkafka::ClientConfig;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -120,13 +120,17 @@ impl KafkaSink {
                     Err(fault) => Failure::Fault(fault),
                 }
             }
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition) => {
-                Failure::Fault(Fault::Transient(Cause::with(
-                    format!("kafka: topic {} or a partition of it does not exist; run: tidewater topics apply", self.topic),
-                    error,
-                )))
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition,
+            ) => Failure::Fault(Fault::Transient(Cause::with(
+                format!("kafka: topic {} or a partition of it does not exist; run: tidewater topics apply", self.topic),
+                error,
+            ))),
+            _ => {
+                Failure::Fault(Fault::Transient(Cause::with(format!("kafka: writing to {} failed", self.topic), error)))
             }
-            _ => Failure::Fault(Fault::Transient(Cause::with(format!("kafka: writing to {} failed", self.topic), error))),
         }
     }
 }

@@ -113,7 +113,11 @@ where
             }
         }
         let waited = drain.started.elapsed();
-        info!(partitions = drain.epochs.len(), waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX), "partitions let go");
+        info!(
+            partitions = drain.epochs.len(),
+            waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+            "partitions let go"
+        );
         if let Some(released) = drain.released {
             self.vitals.metrics.rebalance_wait.record(waited);
             // Whoever asked may have stopped waiting; the partitions are let go either way.

@@ -128,10 +128,7 @@ mod tests {
     #[test]
     fn replication_is_written_per_data_centre_with_quotes_doubled() {
         let factors = BTreeMap::from([("o'hare".to_owned(), 3), ("east".to_owned(), 2)]);
-        assert_eq!(
-            Replication::new(factors).to_cql(),
-            "{'class': 'NetworkTopologyStrategy', 'east': 2, 'o''hare': 3}"
-        );
+        assert_eq!(Replication::new(factors).to_cql(), "{'class': 'NetworkTopologyStrategy', 'east': 2, 'o''hare': 3}");
     }
 
     #[test]
