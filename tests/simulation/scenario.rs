@@ -1,0 +1,103 @@
+//! Schedules with one purpose: what must hold of delays, which random ones say nothing of.
+
+use crate::audit::PARTITIONS;
+use crate::path::{Hop, Storm};
+use crate::schedule::Stage;
+use crate::table::Mood;
+use runtime::limits::Limits;
+use schemas::topics::partition_for;
+use std::time::Duration;
+use tokio::time::sleep;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// More than anything takes that waits for nobody.
+const SOON: Duration = Duration::from_millis(400);
+
+/// Users whose changes go to one partition.
+fn users_of(partition: i32, count: usize, salt: u64) -> Vec<String> {
+    let names = (0..).map(|n: u32| format!("s{n}-{salt}"));
+    names.filter(|name| partition_for(name.as_bytes(), PARTITIONS) == partition).take(count).collect()
+}
+
+fn bench() -> Limits {
+    Limits {
+        lanes: 16,
+        lane_queue_len: 2,
+        batch_len_max: 2,
+        span_max: 100,
+        in_flight_bytes: 90_000,
+        drain: MS(100),
+        commit_every: MS(10),
+        retry_min: MS(1),
+        retry_max: MS(1),
+    }
+}
+
+/// The store never answers for one user of partition 0.
+pub(crate) async fn stuck_user(stage: &mut Stage) {
+    stage.limit(bench());
+    stage.without_leaps();
+    let salt = stage.dice.roll(1_000_000);
+    let near = users_of(0, 13, salt);
+    let far = [users_of(1, 3, salt), users_of(2, 3, salt)].concat();
+    let (stuck, near) = near.split_first().unwrap();
+    stage.users = [near, &far, std::slice::from_ref(stuck)].concat();
+    stage.world.table.set_mood(Mood { slow_ms: 5, ..Mood::default() });
+    stage.world.set_storm(Storm { strikes: 0, slow_ms: 3 });
+    stage.world.table.set_stuck(Some(stuck));
+    stage.crew.cover_all().await;
+    for user in [stuck, stuck].into_iter().chain(near).chain(near).chain(near) {
+        stage.produce(user);
+    }
+    sleep(SOON).await;
+    let moving = near.iter().filter(|user| stage.world.audit.is_through(user)).count();
+    if moving < near.len() / 2 {
+        stage.world.audit.break_promise(format!("I16: one stuck user leaves {moving} of {} others", near.len()));
+    }
+    for user in std::iter::repeat_n(stuck, 20).chain(&far).chain(&far) {
+        stage.produce(user);
+    }
+    sleep(SOON).await;
+    if let Some(partition) = (1..PARTITIONS).find(|p| far.iter().any(|u| is_behind(stage, u, *p))) {
+        stage.world.audit.break_promise(format!("I16: a stuck user of partition 0 holds up partition {partition}"));
+    }
+    stage.world.table.set_stuck(None);
+    stage.conclude().await;
+}
+
+fn is_behind(stage: &Stage, user: &str, partition: i32) -> bool {
+    partition_for(user.as_bytes(), PARTITIONS) == partition && !stage.world.audit.is_through(user)
+}
+
+/// Shares move while records come in and every store is slow, though well; in every other run members are killed too.
+pub(crate) async fn scale(stage: &mut Stage) {
+    stage.limit(Limits { lanes: 4, lane_queue_len: 8, batch_len_max: 8, drain: Duration::from_secs(3), ..bench() });
+    stage.without_leaps();
+    stage.world.table.set_mood(Mood { slow_ms: 5, ..Mood::default() });
+    stage.world.set_storm(Storm { strikes: 0, slow_ms: 5 });
+    let kills = stage.dice.one_in(2);
+    stage.crew.cover_all().await;
+    for _ in 0..12 {
+        stage.produce_any(stage.dice.between(5, 20));
+        sleep(MS(stage.dice.between(1, 25))).await;
+        let (hop, partition) = (*stage.dice.pick(&Hop::ALL), i32::try_from(stage.dice.roll(3)).unwrap());
+        let waited = stage.crew.hand_on(hop, partition).await;
+        if waited > MS(200) {
+            stage.world.audit.break_promise(format!("I17: {hop:?} took {waited:?} to hand on what takes less"));
+        }
+        if kills && stage.dice.one_in(3) {
+            stage.crew.kill_any(hop).await;
+        }
+        stage.crew.cover_all().await;
+    }
+    stage.conclude().await;
+    // What `validate` does again, `enrich` does again too.
+    let (repeated, redone_max) = (stage.world.audit.known().repeated, 2 * stage.crew.redone_max);
+    if repeated > redone_max {
+        stage
+            .world
+            .audit
+            .break_promise(format!("I17: {repeated} records were put out again, at most {redone_max} may"));
+    }
+}
