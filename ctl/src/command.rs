@@ -54,7 +54,7 @@ impl Command {
             Verb::Demo(_) if file.is_some() => {
                 Err(Error::Usage("the demo has an installation of its own; leave --config out".to_owned()))
             }
-            Verb::Demo(demo) => demo.execute(out).await,
+            Verb::Demo(demo) => Box::pin(demo.execute(out)).await,
         }
     }
 }

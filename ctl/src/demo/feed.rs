@@ -119,10 +119,8 @@ fn arguments(demo: &Demo) -> Result<Vec<String>, Error> {
 /// `{"key": text or null, "value": text}`, or `value_base64` where the bytes are no text.
 fn record_of(line: &str, partitions: i32) -> Option<Outgoing> {
     let json: Value = serde_json::from_str(line).ok()?;
-    let key = match json.get("key")? {
-        Value::Null => None,
-        key => Some(Bytes::from(key.as_str()?.to_owned())),
-    };
+    let key = json.get("key")?;
+    let key = if key.is_null() { None } else { Some(Bytes::from(key.as_str()?.to_owned())) };
     let value = match json.get("value_base64") {
         Some(encoded) => STANDARD.decode(encoded.as_str()?).ok()?,
         None => json.get("value")?.as_str()?.as_bytes().to_vec(),

@@ -68,7 +68,7 @@ impl Claim {
         let text = |name: &str| present(&json, name).and_then(Value::as_str);
         Some(Self {
             id: text("id").and_then(|id| Uuid::try_parse(id).ok()),
-            tenant: text("tenant").unwrap_or(Tenant::default().as_str()).to_owned(),
+            tenant: text("tenant").map_or_else(|| Tenant::default().as_str().to_owned(), str::to_owned),
             user_id: text("user_id")?.to_owned(),
             op,
             set,
