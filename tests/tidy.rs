@@ -4,6 +4,8 @@
 
 #[path = "tidy/goldens.rs"]
 mod goldens;
+#[path = "tidy/makefile.rs"]
+mod makefile;
 #[path = "tidy/pages.rs"]
 mod pages;
 #[path = "tidy/promises.rs"]
@@ -83,6 +85,11 @@ fn no_address_could_be_somebodys() {
 #[test]
 fn scripts_can_be_run() {
     assert_eq!(scripts::wrong_modes(&files(), scripts::can_run), NONE);
+}
+
+#[test]
+fn targets_are_few_and_the_ones_that_pages_name() {
+    assert_eq!(makefile::wrong_targets(&read("Makefile"), &files()), NONE);
 }
 
 #[test]
