@@ -45,7 +45,7 @@ const KEPT: &str = include_str!("simulation/seeds.txt");
 const SEEDS: u64 = 2_000;
 
 /// Runs that are enough to find any sabotage.
-const SEEDS_OF_SABOTAGE: u64 = 200;
+const SEEDS_OF_SABOTAGE: u64 = 1_000;
 
 #[allow(clippy::disallowed_methods, reason = "the one place of this test that reads the environment")]
 fn asked(name: &str) -> Option<u64> {

@@ -180,14 +180,12 @@ impl Audit {
         let code = text(headers::CODE).ok_or("a dead letter has no code")?;
         let topic = text(headers::TOPIC).ok_or("a dead letter has no topic")?;
         let offset = number(headers::OFFSET).ok_or("a dead letter has no offset")?;
-        let place = letter.headers.last(headers::ORIGIN).and_then(|text| facts::origin_of(text));
-        let place = place.and_then(|origin| origin.raw()).ok_or("a dead letter has no origin")?;
+        let origin = letter.headers.last(headers::ORIGIN).and_then(|text| facts::origin_of(text));
+        let of_raw = (topic == topics::RAW).then_some((letter.place.partition, offset));
+        let place = origin.as_ref().and_then(schemas::Origin::raw).or(of_raw).ok_or("a dead letter has no origin")?;
         let mut known = self.known();
         let entry = known.entry(place).ok_or("a dead letter comes from nowhere")?;
         let version = entry.version();
-        if number(headers::VERSION) != Some(version) {
-            return Err(format!("I2: the dead letter of raw {place:?} does not have version {version}"));
-        }
         let age_ms = self.clock.now_ms() - version / 1000;
         let is_right = match (&entry.planned.deed, &*code) {
             (Deed::Wrong(wrong), code) => *wrong == code,
@@ -198,6 +196,9 @@ impl Audit {
         if !is_right {
             let deed = &entry.planned.deed;
             return Err(format!("I6, I8: raw {place:?} is a dead letter as {code}, and it is {deed:?}"));
+        }
+        if origin.is_none() || number(headers::VERSION) != Some(version) {
+            return Err(format!("I2: the dead letter of raw {place:?} does not stand at its place"));
         }
         known.dead.insert((topic, letter.place.partition, offset), (place, code));
         Ok(())

@@ -23,8 +23,8 @@ fn users_of(partition: i32, count: usize, salt: u64) -> Vec<String> {
 fn bench() -> Limits {
     Limits {
         lanes: 16,
-        lane_queue_len: 2,
-        batch_len_max: 2,
+        lane_queue_len: 8,
+        batch_len_max: 8,
         span_max: 100,
         in_flight_bytes: 90_000,
         drain: MS(100),
@@ -47,7 +47,7 @@ pub(crate) async fn stuck_user(stage: &mut Stage) {
     stage.world.set_storm(Storm { strikes: 0, slow_ms: 3 });
     stage.world.table.set_stuck(Some(stuck));
     stage.crew.cover_all().await;
-    for user in [stuck, stuck].into_iter().chain(near).chain(near).chain(near) {
+    for user in std::iter::once(stuck).chain(near) {
         stage.produce(user);
     }
     sleep(SOON).await;
@@ -55,7 +55,7 @@ pub(crate) async fn stuck_user(stage: &mut Stage) {
     if moving < near.len() / 2 {
         stage.world.audit.break_promise(format!("I16: one stuck user leaves {moving} of {} others", near.len()));
     }
-    for user in std::iter::repeat_n(stuck, 20).chain(&far).chain(&far) {
+    for user in std::iter::repeat_n(stuck, 40).chain(&far).chain(&far) {
         stage.produce(user);
     }
     sleep(SOON).await;
@@ -72,7 +72,7 @@ fn is_behind(stage: &Stage, user: &str, partition: i32) -> bool {
 
 /// Shares move while records come in and every store is slow, though well; in every other run members are killed too.
 pub(crate) async fn scale(stage: &mut Stage) {
-    stage.limit(Limits { lanes: 4, lane_queue_len: 8, batch_len_max: 8, drain: Duration::from_secs(3), ..bench() });
+    stage.limit(Limits { lanes: 4, drain: Duration::from_secs(3), ..bench() });
     stage.without_leaps();
     stage.world.table.set_mood(Mood { slow_ms: 5, ..Mood::default() });
     stage.world.set_storm(Storm { strikes: 0, slow_ms: 5 });

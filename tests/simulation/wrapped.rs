@@ -57,7 +57,7 @@ impl Fence {
 }
 
 /// Bytes of the one budget that [`Sabotage::OneByteBudget`] has for all partitions.
-const BUDGET: usize = 8_000;
+const BUDGET: usize = 2_000;
 
 /// A source whose reading and commits are watched.
 #[derive(Debug)]
