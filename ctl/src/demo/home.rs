@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
+use uuid::Uuid;
 
 /// Built beside `tidewater`.
 const BINARIES: [&str; 3] = ["validate", "enrich", "sink"];
@@ -87,7 +88,8 @@ impl Ground {
     /// # Errors
     /// If it cannot be made.
     pub(super) fn make() -> Result<Self, Error> {
-        let dir = std::env::temp_dir().join(format!("tidewater-demo-{}", std::process::id()));
+        let (name, ..) = Uuid::new_v4().as_fields();
+        let dir = std::env::temp_dir().join(format!("tidewater-demo-{name:08x}"));
         let made = fs::DirBuilder::new().mode(0o700).create(&dir);
         made.map_err(|error| Error::Failed(format!("{} cannot be made: {error}", dir.display())))?;
         Ok(Self { dir })
