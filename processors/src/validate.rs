@@ -89,6 +89,9 @@ impl Validate {
 
     /// What the producer wrote; `None` for a record without a value.
     fn read(&self, record: &Record) -> Result<Option<Draft>, schemas::Rejection> {
+        if record.is_damaged {
+            return Err(schemas::Rejection::at(RejectCode::Undecodable, "headers"));
+        }
         accept::check_size(record.bytes(), accept::RECORD_BYTES_MAX)?;
         accept::check_partition(record.key.as_deref(), record.place.partition, self.partitions)?;
         let Some(value) = &record.value else { return Ok(None) };

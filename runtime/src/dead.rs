@@ -6,7 +6,7 @@ use crate::record::{Headers, Outgoing};
 use crate::stage::{Refused, Rejected, Sink};
 use tracing::error;
 
-/// Header names of ours begin so; on input they are dropped, because only we may say them.
+/// Header names of ours begin so, in any case; on input they are dropped, because only we may say them.
 pub const OURS: &str = "tw-";
 
 /// Writes rejected records to a topic of dead letters: same partition number, same key, value and foreign headers.
@@ -27,7 +27,7 @@ impl<W: Sink<Item = Outgoing>> DeadLetters<W> {
         let Rejected { record, rejection } = rejected;
         let Rejection { code, reason, field, facts } = rejection;
         let mut headers = Headers::with_capacity(record.headers.len() + facts.len() + 8);
-        for (name, value) in record.headers.iter().filter(|(name, _)| !name.starts_with(OURS)) {
+        for (name, value) in record.headers.iter().filter(|(name, _)| !is_ours(name)) {
             headers.push(name.clone(), value.cloned());
         }
         headers.push_text("tw-code", *code);
@@ -69,6 +69,10 @@ impl<W: Sink<Item = Outgoing>> Sink for DeadLetters<W> {
             .collect();
         self.topic.write(&stripped).await
     }
+}
+
+fn is_ours(name: &str) -> bool {
+    name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
 }
 
 fn rfc3339(ms: i64) -> String {

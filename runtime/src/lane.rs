@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// An admitted record and the proof of it.
@@ -23,6 +23,9 @@ pub(crate) struct Job {
     pub(crate) admitted: Admitted,
     pub(crate) ticket: Ticket,
 }
+
+/// A write that is out for longer is told of.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// What a lane tells the loop: tickets of one batch, or the fault that ended the lane.
 #[derive(Debug)]
@@ -102,7 +105,7 @@ where
         }
         if !forwards.is_empty() {
             let started = Instant::now();
-            let refused = self.retry(|| shop.sink.write(&forwards)).await?;
+            let refused = self.watched(self.retry(|| shop.sink.write(&forwards))).await?;
             shop.metrics.write.record(started.elapsed());
             shop.metrics.forwarded.add(forwards.len().saturating_sub(refused.len()) as u64);
             for (at, rejection) in refused {
@@ -133,7 +136,7 @@ where
                 Some(Rejected { record: admitted.record, rejection })
             })
             .collect();
-        let refused = self.retry(|| self.shop.dead.write(&rejected)).await?;
+        let refused = self.watched(self.retry(|| self.shop.dead.write(&rejected))).await?;
         if !refused.is_empty() {
             return Err(Fault::Fatal {
                 exit: crate::fault::Exit::Component,
@@ -144,6 +147,22 @@ where
             self.shop.metrics.reject(rejection.code);
         }
         Ok(())
+    }
+
+    /// Says on `/ready` and in the log that a write which fails in no way does not come back either.
+    async fn watched<T>(&self, write: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let mut write = std::pin::pin!(write);
+        let mut is_slow = false;
+        loop {
+            if let Ok(outcome) = timeout(SLOW, &mut write).await {
+                if is_slow {
+                    self.shop.troubles.clear(self.epoch, self.index);
+                }
+                return outcome;
+            }
+            is_slow = true;
+            self.shop.troubles.report(self.epoch, self.index, &Cause::new("a write is not acknowledged"));
+        }
     }
 
     /// Tries for ever, with pauses that grow; only a fatal fault or the lane's cancellation ends it.

@@ -117,6 +117,8 @@ pub struct Record {
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,
     pub headers: Headers,
+    /// The headers could not be read (a name is not UTF-8), and `headers` is empty for that reason.
+    pub is_damaged: bool,
 }
 
 impl Record {

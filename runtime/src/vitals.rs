@@ -32,9 +32,13 @@ impl Vitals {
         }
     }
 
+    /// Called once a second.
+    pub(crate) fn beat(&self) {
+        self.heartbeat.beat();
+    }
+
     /// Called on every tick of the loop: `unsettled` records are out, the oldest from `oldest_ms` since 1970-01-01.
     pub(crate) fn pulse(&self, unsettled: usize, oldest_ms: Option<i64>) {
-        self.heartbeat.beat();
         self.metrics.in_flight.set(i64::try_from(unsettled).unwrap_or(i64::MAX));
         self.metrics.oldest_unsettled.set(oldest_ms);
         match self.troubles.oldest() {

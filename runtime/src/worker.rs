@@ -48,6 +48,9 @@ pub enum Ended {
 /// Bound on one commit and on leaving the group, so that shutdown always ends.
 const PATIENCE: tokio::time::Duration = tokio::time::Duration::from_secs(5);
 
+/// How often the loop shows that it comes round.
+const HEARTBEAT: tokio::time::Duration = tokio::time::Duration::from_secs(1);
+
 type Committing = Pin<Box<dyn Future<Output = (Vec<(Epoch, Offset)>, Result<(), Fault>)> + Send>>;
 
 #[derive(Debug)]
@@ -146,6 +149,8 @@ where
     ) {
         let mut tick = interval(self.shop.limits.commit_every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beat = interval(HEARTBEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_over() {
             tokio::task::consume_budget().await;
             let deadline = self.drain.as_ref().and_then(Drain::deadline);
@@ -159,9 +164,11 @@ where
                 (commits, outcome) = resolve(&mut self.committing) => self.committed(commits, outcome),
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     if let Err(error) = ended && error.is_panic() {
-                        self.fail(Fault::component("a lane panicked", error));
+                        // Not the error: it quotes the panic's message, which may quote a record.
+                        self.fail(Fault::Fatal { exit: Exit::Component, cause: Cause::new("a lane panicked") });
                     }
                 }
+                _ = beat.tick() => self.vitals.beat(),
                 _ = tick.tick() => self.tick(),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.cut_drain(),
                 event = source.next(&self.demand), if !self.stopping => match event {

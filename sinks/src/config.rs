@@ -1,7 +1,7 @@
 //! What `sink` can be set to.
 
 use runtime::config::{Choice, Section, Settings};
-use runtime::kafka::Cluster;
+use runtime::kafka::{Cluster, check_grace};
 use runtime::limits::Limits;
 use std::time::Duration;
 use store::{Credentials, cache, cql};
@@ -20,9 +20,11 @@ pub struct Config {
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
         section.foreign("enrich");
+        let limits = section.section("limits");
+        check_grace(section, &limits);
         Self {
             cluster: section.section("kafka"),
-            limits: section.section("limits"),
+            limits,
             cassandra: section.within("cassandra", cassandra),
             redis: section.within("redis", redis),
             floor_micros: section.within("version", |section| {

@@ -42,6 +42,7 @@ fn record(topic: &str, offset: usize, key: Option<&str>, value: Option<Vec<u8>>)
         key: key.map(|key| Bytes::from(key.to_owned())),
         value: value.map(Bytes::from),
         headers: Headers::default(),
+        is_damaged: false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `enrich` can be set to.
 
 use runtime::config::{Section, Settings};
-use runtime::kafka::Cluster;
+use runtime::kafka::{Cluster, check_grace};
 use runtime::limits::Limits;
 use std::path::PathBuf;
 
@@ -19,9 +19,11 @@ impl Settings for Config {
             section.foreign(other);
         }
         let about = "Folder of reference tables, <table>@<YYYYMMDDTHHMMSSZ>.csv; the same files on every host.";
+        let limits = section.section("limits");
+        check_grace(section, &limits);
         Self {
             cluster: section.section("kafka"),
-            limits: section.section("limits"),
+            limits,
             tables: section
                 .within("enrich", |section| section.path("tables", about).required("lookups need their tables")),
         }

@@ -24,7 +24,7 @@ pub const SERVICE: Service = Service {
 pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     let Config { cluster, limits, tables } = config;
     let profile = profile()?;
-    let folder = Folder::open(&tables, &profile, context.clock.clone())?;
+    let folder = Folder::open(&tables, profile.clone(), context.clock.clone())?;
     let specs = [topics::VALID, topics::ENRICHED, topics::DEAD].map(|name| spec(&cluster, name));
     await_topics(&context, &cluster, &specs).await?;
     let stage = Enrich::new(profile, folder.shelf());

@@ -42,6 +42,7 @@ impl Shelf {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    profile: Arc<Profile>,
     shelf: Shelf,
     clock: Clock,
     /// Files that are not used, told once each.
@@ -64,7 +65,7 @@ impl Folder {
     ///
     /// # Errors
     /// Exit 64 with all problems: a file that is no table, or a lookup of the profile without its table.
-    pub fn open(path: &Path, profile: &Profile, clock: Clock) -> Result<Self, Failure> {
+    pub fn open(path: &Path, profile: Arc<Profile>, clock: Clock) -> Result<Self, Failure> {
         let mut tables = Tables::default();
         let mut problems = Vec::new();
         for file in list(path).map_err(Failure::config)? {
@@ -75,12 +76,12 @@ impl Folder {
                 Err(problem) => problems.push(problem),
             }
         }
-        problems.extend(tables.gaps(profile).into_iter().map(Problem::Gap));
+        problems.extend(tables.gaps(&profile).into_iter().map(Problem::Gap));
         if !problems.is_empty() {
             let all = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
             return Err(Failure::config(all));
         }
-        Ok(Self { path: path.to_owned(), shelf: Shelf::new(tables), clock, refused: BTreeSet::new() })
+        Ok(Self { path: path.to_owned(), profile, shelf: Shelf::new(tables), clock, refused: BTreeSet::new() })
     }
 
     #[must_use]
@@ -98,7 +99,7 @@ impl Folder {
             }
             // Small files on a local disk, twice a minute.
             match self.look() {
-                Ok(()) if self.refused.is_empty() => condition.ok(),
+                Ok(()) if self.is_whole() => condition.ok(),
                 Ok(()) => condition.waiting("reference tables came too late or are unreadable; the log names them"),
                 Err(problem) => {
                     error!(error = %runtime::logs::chain(&problem), "reference tables cannot be listed");
@@ -108,8 +109,13 @@ impl Folder {
         }
     }
 
+    /// Whether every file that is there is used.
+    pub(super) fn is_whole(&self) -> bool {
+        self.refused.is_empty()
+    }
+
     /// Takes in the files that are new since the last look.
-    fn look(&mut self) -> Result<(), Problem> {
+    pub(super) fn look(&mut self) -> Result<(), Problem> {
         let files = list(&self.path)?;
         self.refused.retain(|file| files.contains(file));
         let mut tables = Tables::clone(&self.shelf.tables());
@@ -118,10 +124,11 @@ impl Folder {
             if self.refused.contains(&file) || name_of(&file).is_some_and(|name| tables.contains(&name)) {
                 continue;
             }
-            match read(&self.path, &file).and_then(|(name, table)| self.in_time(name, table)) {
-                Ok((name, table)) => {
+            match read(&self.path, &file).and_then(|read| self.fitting(read, &tables)) {
+                Ok((name, with)) => {
                     info!(table = name.table(), "a reference table was taken in");
-                    is_new |= tables.insert(&name, table);
+                    tables = with;
+                    is_new = true;
                 }
                 Err(problem) => {
                     error!(error = %runtime::logs::chain(&problem), "a reference table is not used");
@@ -135,13 +142,19 @@ impl Folder {
         Ok(())
     }
 
-    fn in_time(&self, name: TableName, table: Table) -> Result<(TableName, Table), Problem> {
+    /// `tables` with the new one, if it came in time and has what the profile looks up in it.
+    fn fitting(&self, (name, table): (TableName, Table), tables: &Tables) -> Result<(TableName, Tables), Problem> {
         if name.micros() <= self.clock.now_ms().saturating_mul(1000) {
             let reason = "first seen after its instant; give it a later one, or restart every enrich to accept that \
                           records done again may differ";
             return Err(Problem::File { file: name.to_string(), reason: reason.into() });
         }
-        Ok((name, table))
+        let mut with = tables.clone();
+        with.insert(&name, table);
+        match with.gaps(&self.profile).into_iter().next() {
+            Some(gap) => Err(Problem::Gap(gap)),
+            None => Ok((name, with)),
+        }
     }
 }
 

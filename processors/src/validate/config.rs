@@ -1,7 +1,7 @@
 //! What `validate` can be set to.
 
 use runtime::config::{Section, Settings};
-use runtime::kafka::Cluster;
+use runtime::kafka::{Cluster, check_grace};
 use runtime::limits::Limits;
 
 #[derive(Clone, Debug)]
@@ -17,9 +17,11 @@ impl Settings for Config {
         for other in ["enrich", "cassandra", "redis"] {
             section.foreign(other);
         }
+        let limits = section.section("limits");
+        check_grace(section, &limits);
         Self {
             cluster: section.section("kafka"),
-            limits: section.section("limits"),
+            limits,
             floor_micros: section.within("version", floor),
         }
     }

@@ -124,15 +124,19 @@ impl Context {
         for element in committed.elements() {
             element.error().map_err(|error| Fault::component("a committed offset cannot be read", error))?;
             let place = TopicPartition::new(element.topic(), element.partition());
-            let (low, high) = self.patiently("the ends of a partition", || {
-                consumer.fetch_watermarks(&place.topic, place.partition, LOOK_UP)
-            })?;
+            let ends = || consumer.fetch_watermarks(&place.topic, place.partition, LOOK_UP);
             let resume = match element.offset() {
                 Offset::Offset(offset) => {
-                    self.check_range(&place, offset, low, high)?;
+                    // A partition without a leader cannot tell, and must not keep the others waiting: an offset that is
+                    // gone is found on the first fetch, too.
+                    match ends() {
+                        Ok((low, high)) => self.check_range(&place, offset, low, high)?,
+                        Err(error) => warn!(%place, error = %error, "the ends of a partition are not known yet"),
+                    }
                     Resume { offset: Place(offset), metadata: element.metadata().to_owned() }
                 }
                 Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => {
+                    let (low, _) = self.patiently("the ends of a partition", ends)?;
                     self.check_first(&place, low)?;
                     let metadata = self.owner.first.get(&*place.topic).cloned().unwrap_or_default();
                     let mut element = first.add_partition(&place.topic, place.partition);
@@ -198,6 +202,16 @@ impl Context {
         Ok(())
     }
 
+    /// Whether the worker let go, or is gone, within the time.
+    fn await_release(&self, within: Duration, mut wait: oneshot::Receiver<()>) -> bool {
+        let slices = within.as_secs().max(1);
+        (0..slices).any(|_| {
+            self.owner.heartbeat.beat();
+            let slice = Duration::from_secs(1);
+            self.owner.runtime.block_on(async { tokio::time::timeout(slice, &mut wait).await }).is_ok()
+        })
+    }
+
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let partitions = places(list);
         if consumer.assignment_lost() {
@@ -207,7 +221,7 @@ impl Context {
             self.tell(Notice::Revoking { partitions, released });
             // An error of `wait` means that the worker is gone: nothing is left to wait for.
             let within = self.owner.release_within;
-            if self.owner.runtime.block_on(async { tokio::time::timeout(within, wait).await }).is_err() {
+            if !self.await_release(within, wait) {
                 warn!("the worker did not let go of its partitions in time; they are handed on");
             }
         }
@@ -221,9 +235,10 @@ impl ConsumerContext for Context {
                 if let Err(error) = self.take_on(consumer, list) {
                     self.tell(Notice::Failed(Fault::component("an empty assignment cannot be confirmed", error)));
                 }
+                self.tell(Notice::Assigned(Vec::new()));
                 return;
             }
-            let notice = self.assign(consumer, list).unwrap_or_else(|fault| {
+            let notice = without_panic(|| self.assign(consumer, list)).unwrap_or_else(|fault| {
                 // The group must not wait for us: we own nothing, and the process is about to end.
                 if let Err(error) = self.take_on(consumer, &TopicPartitionList::new()) {
                     debug!(error = %error, "an assignment that failed cannot be confirmed either");
@@ -256,4 +271,11 @@ impl ClientContext for Context {
 
 fn places(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|element| TopicPartition::new(element.topic(), element.partition())).collect()
+}
+
+/// A panic here would have to unwind through C: it becomes a fault instead. Its message may quote what is not ours.
+fn without_panic<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Fault::Fatal { exit: Exit::Component, cause: Cause::new("taking on partitions panicked") })
+    })
 }

@@ -21,7 +21,24 @@ pub struct Cluster {
 }
 
 /// Settings of the client that carry a promise of ours, and what stands for them.
+///
+/// The client knows some of them by a second name, which would come past the first.
 const OWNED: &[(&str, &str)] = &[
+    ("metadata.broker.list", "set kafka.brokers"),
+    ("group.instance.id", "members have no fixed identity yet"),
+    ("group.remote.assignor", "the source is made for the classic protocol"),
+    ("auto.commit.enable", "only what is settled is committed"),
+    ("max.poll.interval.ms", "the poll thread comes round ten times a second"),
+    ("delivery.timeout.ms", "a record that timed out would be overtaken"),
+    ("retries", "a write is tried again until it is acknowledged"),
+    ("message.send.max.retries", "a write is tried again until it is acknowledged"),
+    ("max.in.flight", "a record that is sent again must not be overtaken"),
+    ("max.in.flight.requests.per.connection", "a record that is sent again must not be overtaken"),
+    ("request.required.acks", "a record counts as written when all replicas have it"),
+    ("transactional.id", "writes are no transactions"),
+    ("enable.gapless.guarantee", "writes are no transactions"),
+    ("queue.buffering.max.ms", "set kafka.linger"),
+    ("fetch.message.max.bytes", "what a partition may hold is a bound of the source"),
     ("bootstrap.servers", "set kafka.brokers"),
     ("group.id", "the group is the stage's own name"),
     ("group.protocol", "the source is made for the classic protocol"),

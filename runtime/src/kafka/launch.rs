@@ -2,14 +2,16 @@
 
 use super::{Cluster, KafkaSink, KafkaSource, SinkConfig, SourceConfig};
 use crate::boot::Context;
+use crate::config::Section;
 use crate::dead::DeadLetters;
 use crate::fault::{Cause, Exit, Fault};
-use crate::lifecycle::Failure;
+use crate::lifecycle::{self, Failure};
 use crate::limits::Limits;
 use crate::stage::{Admitted, Mark, Sink, Stage};
 use crate::vitals::Vitals;
 use crate::worker::{Ended, Parts, Worker};
 use std::time::Duration;
+use tracing::info;
 
 /// Where a worker reads, and where its rejected records go.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ const DEAD_BYTES_MAX: u32 = 128 << 20;
 const MESSAGE_BYTES_MAX: u32 = 2 << 20;
 /// Records waiting for acknowledgement.
 const QUEUE_KBYTES: u32 = 32 << 10;
+/// What one partition's queue may hold, and what one fetch may add to it: `source`'s own bounds.
+const FETCH_QUEUE_BYTES: u64 = 1 << 20;
 /// A drain's last commit and the group's goodbye, over the drain itself.
 const GOODBYE: Duration = Duration::from_secs(12);
 /// The poll thread comes round ten times a second; a rebalance may hold it for a drain.
@@ -74,6 +78,13 @@ where
     P: Stage<In = Admitted>,
     W: Sink<Item = P::Out>,
 {
+    info!(
+        unsettled_bytes = limits.in_flight_bytes,
+        fetch_bytes_per_partition = 2 * FETCH_QUEUE_BYTES,
+        producer_bytes = u64::from(QUEUE_KBYTES) << 10,
+        dead_letter_bytes_max = u64::from(dead_queue_kbytes()) << 10,
+        "memory is bounded by the sum of these"
+    );
     let vitals = Vitals::new(&context.health, &context.telemetry, context.clock.clone(), &route.codes);
     let own = SourceConfig {
         group: cluster.group(context.service),
@@ -103,10 +114,24 @@ fn dead_letters(cluster: &Cluster, topic: String) -> Result<KafkaSink, Failure> 
         topic,
         compression: "zstd",
         message_bytes_max: DEAD_BYTES_MAX,
-        queue_kbytes: QUEUE_KBYTES.max(2 * (DEAD_BYTES_MAX >> 10)),
+        queue_kbytes: dead_queue_kbytes(),
         linger: cluster.linger,
     };
     KafkaSink::new(&cluster.client, own).map_err(to_failure)
+}
+
+/// Room for one letter of the largest size while another is out.
+const fn dead_queue_kbytes() -> u32 {
+    2 * (DEAD_BYTES_MAX >> 10)
+}
+
+/// Notes a problem if a drain could outlast the time that the process has to leave.
+pub fn check_grace(section: &mut Section<'_>, limits: &Limits) {
+    let shutdown: lifecycle::Config = section.section("shutdown");
+    if limits.drain + GOODBYE > shutdown.grace {
+        let text = format!("with {} s for the last commit must fit into shutdown.grace; shorten it", GOODBYE.as_secs());
+        section.problem(&["limits.drain", "shutdown.grace"], text);
+    }
 }
 
 /// The fault as the reason why the process ends.

@@ -5,7 +5,7 @@ use crate::record::{Headers, Offset, Record, Timestamp, TopicPartition};
 use bytes::Bytes;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -68,9 +68,11 @@ impl Queue {
 
 /// Copies a message out of the client's memory, in one buffer.
 pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, names: &mut Vec<Arc<str>>) -> Record {
-    let (key, value, headers) = (message.key(), message.payload(), message.headers());
-    let values = headers.into_iter().flat_map(|headers| headers.iter().map(|header| header.value));
-    let total = [key, value].into_iter().chain(values).flatten().map(<[u8]>::len).sum();
+    let (key, value) = (message.key(), message.payload());
+    let found = headers_of(message);
+    let is_damaged = found.is_none();
+    let found = found.unwrap_or_default();
+    let total = [key, value].into_iter().chain(found.iter().map(|header| header.value)).flatten().map(<[u8]>::len).sum();
     let mut buffer = Vec::with_capacity(total);
     let mut copy = |part: Option<&[u8]>| {
         part.map(|part| {
@@ -80,11 +82,7 @@ pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, n
         })
     };
     let (key, value) = (copy(key), copy(value));
-    let headers: Vec<_> = headers
-        .into_iter()
-        .flat_map(|headers| headers.iter())
-        .map(|header| (intern(names, header.key), copy(header.value)))
-        .collect();
+    let headers: Vec<_> = found.iter().map(|header| (intern(names, header.key), copy(header.value))).collect();
     let buffer = Bytes::from(buffer);
     let part = |range: Option<std::ops::Range<usize>>| range.map(|range| buffer.slice(range));
     let mut kept = Headers::with_capacity(headers.len());
@@ -102,7 +100,15 @@ pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, n
         key: part(key),
         value: part(value),
         headers: kept,
+        is_damaged,
     }
+}
+
+/// The headers, or `None` if a name is not UTF-8: the client then panics, because it gives names as text only. One
+/// record of anybody's must not end a process, let alone every process that is given its partition next.
+fn headers_of<'m>(message: &'m BorrowedMessage<'_>) -> Option<Vec<Header<'m, &'m [u8]>>> {
+    let Some(headers) = message.headers() else { return Some(Vec::new()) };
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| headers.iter().collect())).ok()
 }
 
 fn intern(names: &mut Vec<Arc<str>>, name: &str) -> Arc<str> {

@@ -113,7 +113,7 @@ impl KafkaSink {
             return Failure::Fault(Fault::transient("kafka: a write ended without an answer"));
         };
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidRecord) => Failure::Refused,
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Failure::Refused,
             Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
                 match self.rebuild(producer) {
                     Ok(()) => Failure::Fault(Fault::Transient(Cause::with("kafka: the producer was made anew", error))),
@@ -156,7 +156,7 @@ impl Sink for KafkaSink {
                     match self.send(std::slice::from_ref(item)).await {
                         Ok(()) => {}
                         Err(Failure::Fault(fault)) => return Err(fault),
-                        Err(Failure::Refused) => refused.push((at, too_large())),
+                        Err(Failure::Refused) => refused.push((at, too_large(item))),
                     }
                 }
                 Ok(refused)
@@ -165,12 +165,17 @@ impl Sink for KafkaSink {
     }
 }
 
-fn too_large() -> Rejection {
+/// What the record says of its place in history goes with the letter.
+const PLACE: [&str; 3] = ["tw-origin", "tw-version", "tw-id"];
+
+fn too_large(item: &Outgoing) -> Rejection {
+    let text = |name| String::from_utf8(item.headers.last(name)?.to_vec()).ok();
+    let facts = PLACE.into_iter().filter_map(|name| Some((name, text(name)?))).collect();
     Rejection {
         code: "too-large",
         reason: "the record, or what it becomes, is over the size limit",
         field: None,
-        facts: Vec::new(),
+        facts,
     }
 }
 
@@ -231,6 +236,10 @@ pub(crate) struct Deliveries;
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         super::client_log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, _reason: &str) {
+        warn!(error = %error, "the producer meets errors and goes on trying");
     }
 }
 

@@ -6,7 +6,7 @@
 use super::assignment::{Context, Notice, Owner};
 use super::config::Config;
 use super::queue::Queue;
-use crate::fault::{Cause, Fault};
+use crate::fault::{Cause, Exit, Fault};
 use crate::health::{Condition, Heartbeat};
 use crate::record::TopicPartition;
 use crate::source::{Commit, Committer, Demand, Event, Source};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 /// How a worker consumes.
@@ -89,7 +89,7 @@ impl KafkaSource {
             heartbeat: heartbeat.clone(),
         };
         let bad = |error| Fault::Fatal {
-            exit: crate::fault::Exit::Config,
+            exit: Exit::Config,
             cause: Cause::with("the consumer cannot be made with these settings ([kafka])", error),
         };
         let consumer: BaseConsumer<Context> = client.create_with_context(Context::new(owner)).map_err(bad)?;
@@ -227,6 +227,10 @@ impl Source for KafkaSource {
 
     async fn next(&mut self, demand: &Demand) -> Result<Option<Event>, Fault> {
         loop {
+            // Looked at here, not by a timer: the worker drops this future on every tick, and a timer with it.
+            if self.swept.elapsed() >= SWEEP {
+                self.sweep();
+            }
             while let Ok(notice) = self.notices.try_recv() {
                 if let Some(event) = self.hear(notice)? {
                     return Ok(Some(event));
@@ -238,12 +242,7 @@ impl Source for KafkaSource {
             let called = tokio::select! {
                 biased;
                 notice = self.notices.recv() => Some(notice),
-                called = timeout(SWEEP, self.wake.notified()) => {
-                    if called.is_err() || self.swept.elapsed() >= SWEEP {
-                        self.sweep();
-                    }
-                    None
-                }
+                _ = timeout_at(self.swept + SWEEP, self.wake.notified()) => None,
             };
             match called {
                 Some(Some(notice)) => {
@@ -295,7 +294,7 @@ impl PollThread {
                 None => {}
                 Some(Ok(_)) => {
                     context.tell(Notice::Failed(Fault::Fatal {
-                        exit: crate::fault::Exit::Component,
+                        exit: Exit::Component,
                         cause: Cause::new("a record came past its partition's queue"),
                     }));
                     break;
@@ -341,7 +340,7 @@ impl Committer for KafkaCommitter {
         match outcome {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Fault::Transient(Cause::with("kafka refused a commit", error))),
-            Err(error) => Err(Fault::component("a commit panicked", error)),
+            Err(_) => Err(Fault::Fatal { exit: Exit::Component, cause: Cause::new("a commit panicked") }),
         }
     }
 }

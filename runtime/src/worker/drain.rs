@@ -3,7 +3,7 @@
 //! A drain admits nothing more, waits for what is out, commits and lets go: no longer than the work takes, and never
 //! longer than its deadline. Past that the lanes are cancelled, and what they held is read again by the next owner.
 
-use super::Floor;
+use super::{Floor, PATIENCE};
 use crate::ledger::Epoch;
 use crate::source::Committer;
 use crate::stage::{Admitted, Mark, Rejected, Sink, Stage};
@@ -18,8 +18,10 @@ pub(super) struct Drain {
     started: Instant,
     deadline: Instant,
     phase: Phase,
-    /// Answered when the partitions are let go; `None` for a shutdown.
-    released: Option<oneshot::Sender<()>>,
+    /// Until when the last commit is tried again.
+    commit_by: Instant,
+    /// Answered when the partitions are let go; empty for a shutdown.
+    released: Vec<oneshot::Sender<()>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,11 @@ enum Phase {
 impl Drain {
     pub(super) fn covers(&self, epoch: Epoch) -> bool {
         self.epochs.contains(&epoch)
+    }
+
+    fn quieten(&mut self) {
+        self.phase = Phase::Quiet;
+        self.commit_by = Instant::now() + PATIENCE;
     }
 
     /// Until when it waits for work that is out.
@@ -60,8 +67,19 @@ where
         }
         let started = Instant::now();
         let deadline = started + self.shop.limits.drain;
-        debug_assert!(self.drain.is_none(), "the group waits for one revocation at a time");
-        self.drain = Some(Drain { epochs, started, deadline, phase: Phase::Waiting, released });
+        let drain = self.drain.get_or_insert_with(|| Drain {
+            epochs: BTreeSet::new(),
+            started,
+            deadline,
+            phase: Phase::Waiting,
+            commit_by: deadline,
+            released: Vec::new(),
+        });
+        // A group asks again before we have answered only if it has stopped waiting for the first answer.
+        drain.epochs.extend(epochs);
+        drain.released.extend(released);
+        drain.deadline = deadline;
+        drain.phase = Phase::Waiting;
     }
 
     /// The deadline has passed: cancels the lanes that still hold work.
@@ -73,8 +91,8 @@ where
             owned.cancel.cancel();
         }
         warn!(records = left, "the drain ran out; what is left will be read again");
-        self.ran_out |= drain.released.is_none();
-        drain.phase = Phase::Quiet;
+        self.ran_out |= drain.released.is_empty();
+        drain.quieten();
     }
 
     /// Moves the present drain on as far as it goes, and starts the last one when the worker stops.
@@ -89,7 +107,7 @@ where
             if drain.epochs.iter().any(busy) {
                 return;
             }
-            drain.phase = Phase::Quiet;
+            drain.quieten();
         }
         if self.committing.is_some() {
             return;
@@ -99,13 +117,24 @@ where
             let epochs: Vec<Epoch> = drain.epochs.iter().copied().collect();
             self.start_commit(&epochs);
         }
-        if self.committing.is_none() {
+        if self.committing.is_none() && !self.may_commit_yet() {
             self.end_drain();
         }
     }
 
+    /// Whether a commit of what is drained failed and may still be tried: the next tick of the loop does it.
+    fn may_commit_yet(&self) -> bool {
+        self.drain.as_ref().is_some_and(|drain| Instant::now() < drain.commit_by && self.is_uncommitted(drain))
+    }
+
+    fn is_uncommitted(&self, drain: &Drain) -> bool {
+        let mut owned = drain.epochs.iter().filter_map(|epoch| self.owned.get(epoch));
+        owned.any(|owned| owned.ledger.uncommitted().is_some())
+    }
+
     fn end_drain(&mut self) {
         let Some(drain) = self.drain.take() else { return };
+        self.ran_out |= drain.released.is_empty() && self.is_uncommitted(&drain);
         for epoch in &drain.epochs {
             if let Some(owned) = self.owned.remove(epoch) {
                 owned.cancel.cancel();
@@ -118,7 +147,7 @@ where
             waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
             "partitions let go"
         );
-        if let Some(released) = drain.released {
+        for released in drain.released {
             self.vitals.metrics.rebalance_wait.record(waited);
             // Whoever asked may have stopped waiting; the partitions are let go either way.
             released.send(()).ok();

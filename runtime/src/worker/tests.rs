@@ -345,8 +345,35 @@ async fn a_commit_that_hangs_stops_neither_records_nor_shutdown() {
     seconds(1).await;
     assert_eq!(bench.shelf.values().len(), 101);
     let before = Instant::now();
-    bench.stop().await.unwrap();
+    assert_eq!(bench.stop().await.unwrap(), Ended::RanOut, "what is not committed is done again");
     assert!(before.elapsed() < Duration::from_secs(30));
+}
+
+/// I17.
+#[tokio::test(start_paused = true)]
+async fn a_drain_tries_its_last_commit_again() {
+    let left = Arc::new(AtomicUsize::new(0));
+    let strikes = left.clone();
+    let weather = Weather::new(move |operation| match operation {
+        Operation::Commit if strikes.load(Ordering::Relaxed) > 0 => {
+            strikes.fetch_sub(1, Ordering::Relaxed);
+            Strike::Refused
+        }
+        _ => Strike::Calm,
+    });
+    let bench = bench(Limits::default(), weather);
+    bench.group.assign(&[place(0), place(1)]).await;
+    bench.append(0, "k", "a");
+    sleep(Duration::from_millis(5)).await;
+    left.store(2, Ordering::Relaxed);
+    bench.group.revoke(&[place(0)]).await;
+    assert_eq!(bench.committed(0), 1, "handed on as far as it was settled");
+    bench.append(1, "k", "b");
+    sleep(Duration::from_millis(5)).await;
+    left.store(2, Ordering::Relaxed);
+    let log = bench.log.clone();
+    assert_eq!(bench.stop().await.unwrap(), Ended::Drained);
+    assert_eq!(log.committed("g", &place(1)).unwrap().0, Offset(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -372,5 +399,6 @@ async fn a_panic_in_a_lane_ends_the_worker_with_what_was_settled_committed() {
     bench.append(0, "k", "boom");
     let fault = bench.worker.await.unwrap().unwrap_err();
     assert!(matches!(fault, Fault::Fatal { exit: Exit::Component, .. }), "{fault:?}");
+    assert!(!crate::logs::chain(&fault).to_string().contains("planted"), "a panic's message may quote a record");
     assert_eq!(bench.log.committed("g", &place(0)).unwrap().0, Offset(1));
 }
