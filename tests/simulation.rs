@@ -34,7 +34,7 @@ mod table;
 mod wrapped;
 
 use sabotage::Sabotage;
-use schedule::{Outcome, Stage, Tally, anything, run};
+use schedule::{Outcome, Scene, Tally, anything, run};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -61,7 +61,7 @@ fn seeds() -> Vec<u64> {
 }
 
 /// Fails with the seed and what happened.
-fn fail(seed: u64, sabotage: Sabotage, scenario: impl AsyncFnOnce(&mut Stage)) -> ! {
+fn fail(seed: u64, sabotage: Sabotage, scenario: impl AsyncFnOnce(&mut Scene)) -> ! {
     let Outcome { broken, history, .. } = run(seed, sabotage, true, scenario);
     println!("{}", history.join("\n"));
     panic!("SEED={seed} breaks a promise: {}", broken.unwrap_or_else(|| "not when told".into()));
@@ -111,9 +111,9 @@ fn the_same_seed_is_the_same_run() {
 }
 
 /// The first seed whose run breaks a promise.
-fn caught_by(sabotage: Sabotage, scenario: impl AsyncFn(&mut Stage)) -> Option<(u64, String)> {
+fn caught_by(sabotage: Sabotage, scenario: impl AsyncFn(&mut Scene)) -> Option<(u64, String)> {
     (1..=SEEDS_OF_SABOTAGE).find_map(|seed| {
-        let outcome = run(seed, sabotage, false, async |stage: &mut Stage| scenario(stage).await);
+        let outcome = run(seed, sabotage, false, async |scene: &mut Scene| scenario(scene).await);
         outcome.broken.map(|what| (seed, what))
     })
 }

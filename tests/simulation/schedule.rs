@@ -52,7 +52,7 @@ impl AddAssign for Tally {
 }
 
 /// What a scenario works with.
-pub(crate) struct Stage {
+pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) crew: Crew,
     pub(crate) dice: Dice,
@@ -65,21 +65,21 @@ pub(crate) struct Stage {
 /// Runs a scenario in a world of its own, on one thread, in virtual time.
 pub(crate) fn run<F>(seed: u64, sabotage: Sabotage, is_told: bool, scenario: F) -> Outcome
 where
-    F: AsyncFnOnce(&mut Stage),
+    F: AsyncFnOnce(&mut Scene),
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let dice = Dice::new(seed);
         let audit = Audit::new(MemoryLog::default(), Clock::fixed(START_MS), is_told);
         let world = World::new(audit.clone(), sabotage, &dice);
-        let mut stage = Stage::new(world, dice, None);
-        scenario(&mut stage).await;
-        let tally = Tally { repeated: audit.known().repeated, ..stage.tally() };
+        let mut scene = Scene::new(world, dice, None);
+        scenario(&mut scene).await;
+        let tally = Tally { repeated: audit.known().repeated, ..scene.tally() };
         Outcome { broken: audit.broken(), history: audit.history(), tally }
     })
 }
 
-impl Stage {
+impl Scene {
     fn new(world: World, dice: Dice, limits: Option<Limits>) -> Self {
         let crew = Crew::new(world.clone(), dice.split(), limits);
         let users = (0..dice.between(3, 9)).map(|user| format!("u{user}-{}", dice.roll(1_000))).collect();
@@ -201,22 +201,22 @@ impl Stage {
 }
 
 /// Anything, in any order.
-pub(crate) async fn anything(stage: &mut Stage) {
-    stage.crew.cover_all().await;
-    stage.change_weather();
-    for _ in 0..stage.dice.between(20, 50) {
-        stage.step().await;
-        stage.crew.muster().await;
-        if stage.world.audit.broken().is_some() {
+pub(crate) async fn anything(scene: &mut Scene) {
+    scene.crew.cover_all().await;
+    scene.change_weather();
+    for _ in 0..scene.dice.between(20, 50) {
+        scene.step().await;
+        scene.crew.muster().await;
+        if scene.world.audit.broken().is_some() {
             return;
         }
         // The group gives away what nobody holds, though not at once.
-        if stage.dice.one_in(2) {
-            stage.crew.cover_all().await;
+        if scene.dice.one_in(2) {
+            scene.crew.cover_all().await;
         }
     }
-    stage.conclude().await;
-    if stage.world.audit.broken().is_none() && stage.dice.one_in(4) {
-        stage.replay_after_purge().await;
+    scene.conclude().await;
+    if scene.world.audit.broken().is_none() && scene.dice.one_in(4) {
+        scene.replay_after_purge().await;
     }
 }
