@@ -93,7 +93,7 @@ impl Audit {
         });
         let mut known = self.known();
         let entries = known.raw.entry(partition).or_default();
-        let mark = place_behind(entries.last().map_or(floor_mark(), |entry| entry.mark), append_ms);
+        let mark = place_behind(entries.last().map_or_else(floor_mark, |entry| entry.mark), append_ms);
         entries.push(Entry { planned, mark });
     }
 

@@ -103,7 +103,7 @@ impl Producer {
             ("name", json!(format!("n{serial}"))),
             ("email", json!(format!("m{serial}@d{}.example", serial % 3))),
             ("country", json!(self.dice.pick(&["DE", "FR", "JP", "US", "AQ"]))),
-            ("marketing_opt_in", json!(serial % 2 == 0)),
+            ("marketing_opt_in", json!(serial.is_multiple_of(2))),
         ];
         let clear = |value| if clears && self.dice.one_in(4) { Value::Null } else { value };
         all.into_iter().filter(|_| self.dice.one_in(2)).map(|(name, value)| (name, clear(value))).collect()
