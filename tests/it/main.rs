@@ -1,7 +1,9 @@
 //! The product against real servers, in one binary. `make test` starts the servers and says where they are.
 //!
 //! Tests share the servers of the run and run side by side: each has topics, groups, a keyspace and users of its own.
-//! Tests that stop servers have a set of their own, and only one of them runs at a time (`outage`).
+//! Tests that stop servers have a set of their own, and only one of them runs at a time (`outage`); it comes up once,
+//! in about 25 s. Everything together has six minutes on two cores. Within that `outage` has two, `crash` one, and each
+//! other module half a minute; no single test may take more than `tests::installation` allows it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 #[tokio::test]
 async fn replicas_join_and_leave_under_load_and_no_commit_is_ahead_of_its_rows() {
     let home = Installation::build(&Stack::of_run(), "scaled").await;
-    let mut path = home.start_path();
+    let mut path = vec![start(&home, "validate"), start(&home, "enrich"), start(&home, "sink")];
     for worker in &mut path {
         worker.ready().await;
     }
@@ -26,16 +26,28 @@ async fn replicas_join_and_leave_under_load_and_no_commit_is_ahead_of_its_rows()
         codes
     };
     let (codes, looked_at) =
-        under_load(&home, &mut history, 50, async { tokio::join!(scaled, watch_commits(&home, &enough)) }).await;
+        under_load(&home, &mut history, 80, async { tokio::join!(scaled, watch_commits(&home, &enough)) }).await;
     home.settled().await;
 
     assert!(looked_at > 100, "only {looked_at} committed changes were looked for");
-    assert!(codes.iter().all(|code| [0, 75].contains(code)), "{codes:?}");
+    assert_eq!(codes, [0; 4], "every drain had the time it needed");
     home.assert_is(&history).await;
-    // Those who leave drain first: their frontier is then the head, and nobody redoes anything.
-    let raw = home.records(topics::RAW).await.len();
-    let redone = home.records(topics::VALID).await.len() - raw;
-    assert!(redone == 0 || codes.contains(&75), "{redone} records were redone, though every drain ended: {codes:?}");
+    // Whoever gives partitions up drains first: their frontier is then the head, and nobody redoes anything.
+    let (raw, valid) = (home.records(topics::RAW).await.len(), home.records(topics::VALID).await.len());
+    assert_eq!(valid, raw, "records were redone, or lost");
+}
+
+/// A worker that always has records in flight: a batch of `validate` takes half a second, and `sink` writes one change
+/// at a time, with little waiting behind it. Nobody is too slow for the drain.
+fn start(home: &Installation, worker: &'static str) -> Worker {
+    let slow: &[(&str, &str)] = match worker {
+        "validate" => &[("KAFKA__LINGER", "500ms")],
+        "sink" => {
+            &[("CASSANDRA__WRITES_IN_FLIGHT_MAX", "1"), ("LIMITS__BATCH_LEN_MAX", "1"), ("LIMITS__LANE_QUEUE_LEN", "4")]
+        }
+        _ => &[],
+    };
+    home.start(worker, &[&[("LIMITS__DRAIN", "10s")], slow].concat())
 }
 
 /// Second and third replicas of both ends of the path come and go; their exit codes.
@@ -43,7 +55,7 @@ async fn scale(home: &Installation) -> Vec<i32> {
     let mut codes = Vec::new();
     let mut more: Vec<Worker> = Vec::new();
     for _ in 0..2 {
-        more.extend(["validate", "sink"].map(|worker| home.start(worker, &[])));
+        more.extend(["validate", "sink"].map(|worker| start(home, worker)));
         for worker in &mut more {
             worker.ready().await;
         }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::cql::{self, Keyspace, ProfileRow, Reader, Session};
+use tokio::time::Instant;
 
 /// Few, so that an installation is quickly made, and more than one.
 pub const PARTITIONS: i32 = 4;
@@ -28,7 +29,10 @@ const FLOOR_MICROS: i64 = 1_704_067_200_000_000;
 /// The workers in the order of the path, and what each reads.
 pub const PATH: [(&str, &str); 3] = [("validate", topics::RAW), ("enrich", topics::VALID), ("sink", topics::ENRICHED)];
 
-/// Where everything that was fed must have arrived.
+/// What one test may take from its first installation on; most take a tenth of it.
+const BUDGET: Duration = Duration::from_secs(150);
+
+/// Everything that was fed must have arrived within this time.
 const WITHIN: Duration = Duration::from_secs(90);
 
 /// One installation. What it made stays on the servers, under names that no other test has.
@@ -46,6 +50,7 @@ pub struct Installation {
     cassandra: cql::Config,
     partitions: i32,
     starts: AtomicUsize,
+    since: Instant,
 }
 
 impl Installation {
@@ -56,6 +61,7 @@ impl Installation {
 
     /// The same with a number of partitions.
     pub async fn build_wide(stack: &Stack, name: &str, partitions: i32) -> Self {
+        let since = Instant::now();
         let dir = dir_of(name);
         let name = format!("t{}{name}", std::process::id());
         std::fs::write(dir.join("tidewater.toml"), toml(stack, &name, partitions)).unwrap();
@@ -73,7 +79,7 @@ impl Installation {
         let admin = Admin::new(&kafka).unwrap();
         let starts = AtomicUsize::default();
         let stack = stack.clone();
-        Self { stack, profile, session, name, dir, kafka, admin, groups, reader, cassandra, partitions, starts }
+        Self { stack, profile, session, name, dir, kafka, admin, groups, reader, cassandra, partitions, starts, since }
     }
 
     /// The name that its topics, groups, keyspace and users start with.
@@ -203,10 +209,9 @@ impl Installation {
     /// A text field of a row.
     #[must_use]
     pub fn text<'a>(&self, row: &'a ProfileRow, field: &str) -> Option<&'a str> {
-        match row.row.get(self.profile.position(field).unwrap())? {
-            FieldValue::Text(text) => Some(text),
-            other => panic!("{field} is no text: {other:?}"),
-        }
+        let value = row.row.get(self.profile.position(field).unwrap())?;
+        let FieldValue::Text(text) = value else { panic!("{field} is no text: {value:?}") };
+        Some(text)
     }
 
     /// Panics unless the log alone proves that nothing is lost and no row wrong.
@@ -286,6 +291,8 @@ impl Drop for Installation {
     /// What a failed test has written is what its failure is understood from.
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            let took = self.since.elapsed();
+            assert!(took < BUDGET, "{} took {} s and may take {}", self.name, took.as_secs(), BUDGET.as_secs());
             let _removed = std::fs::remove_dir_all(&self.dir);
             // The last one out; while others are there, it fails.
             let _removed = std::fs::remove_dir(scratch());
