@@ -17,6 +17,9 @@ const PARTITION: i32 = 3;
 
 type TableRow = (Tenant, UserId, ProfileRow);
 
+/// What is altered, and how.
+type Alteration<T> = (&'static str, fn(&mut T));
+
 /// An installation at rest: what its topics and its table hold.
 #[derive(Default)]
 struct World {
@@ -213,7 +216,7 @@ fn order_on_the_topic_of_results_does_not_matter_and_copies_count_once() {
 
 #[test]
 fn a_row_in_which_anything_was_altered_is_wrong() {
-    let alter: [(&str, fn(&mut ProfileRow)); 10] = [
+    let alter: [Alteration<ProfileRow>; 10] = [
         ("name", |row| row.row.set(position("name"), text("Rob"))),
         ("name", |row| drop(row.row.take(position("name")))),
         ("bio", |row| row.row.set(position("bio"), text("x"))),
@@ -320,7 +323,7 @@ fn a_version_that_the_append_times_do_not_give_is_wrong() {
 
 #[test]
 fn a_change_that_does_something_else_than_was_asked_for_is_wrong() {
-    let alter: [(&str, fn(&mut Change)); 9] = [
+    let alter: [Alteration<Change>; 9] = [
         ("id", |change| change.id = Uuid::nil()),
         ("tenant", |change| change.tenant = Tenant::new("other").unwrap()),
         ("key, user_id", |change| change.user_id = UserId::new("eve").unwrap()),
