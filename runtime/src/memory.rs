@@ -111,7 +111,15 @@ impl MemoryLog {
         let partition = state.partitions.entry(place.clone()).or_default();
         let offset = Offset(i64::try_from(partition.len()).unwrap_or(i64::MAX));
         let Outgoing { key, value, headers, .. } = item;
-        partition.push(Record { place, offset, timestamp: Timestamp::LogAppend(append_ms), key, value, headers, is_damaged: false });
+        partition.push(Record {
+            place,
+            offset,
+            timestamp: Timestamp::LogAppend(append_ms),
+            key,
+            value,
+            headers,
+            is_damaged: false,
+        });
         drop(state);
         self.0.appended.notify_waiters();
         offset

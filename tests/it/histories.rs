@@ -24,8 +24,10 @@ fn some(names: [&str; 3]) -> [Option<String>; 3] {
     names.map(|name| (!name.is_empty()).then(|| name.to_owned()))
 }
 
+type Waiting = (&'static str, &'static [&'static str], Option<[&'static str; 3]>);
+
 /// Who, what is waiting in the log when the workers start, and what it comes to; nothing if the user is gone.
-const WAITING: [(&str, &[&str], Option<[&str; 3]>); 7] = [
+const WAITING: [Waiting; 7] = [
     ("two-in-one-millisecond", &[ADA, RENAME], Some(["Grace", "ada@example.org", "pro"])),
     ("two-updates-in-one-batch", &[RENAME, MOVE], Some(["Grace", "grace@example.org", ""])),
     ("insert-delete-insert", &[ADA, DELETE, BOB], Some(["Bob", "", ""])),

@@ -73,9 +73,9 @@ async fn alive(house: &Installation) -> BTreeMap<User, Texts> {
     let name = |position: usize| house.profile.fields()[position].name.to_string();
     let rows = house.rows().await.into_iter().filter(|(_, row)| row.alive());
     rows.map(|(user, row)| {
-        let fields = row.row.iter().map(|(position, value)| match value {
-            FieldValue::Text(text) => (name(position), text.clone()),
-            other => panic!("{}: {other:?}", name(position)),
+        let fields = row.row.iter().map(|(position, value)| {
+            let FieldValue::Text(text) = value else { panic!("{}: {value:?}", name(position)) };
+            (name(position), text.clone())
         });
         (user, fields.collect())
     })

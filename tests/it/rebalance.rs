@@ -25,8 +25,8 @@ async fn replicas_join_and_leave_under_load_and_no_commit_is_ahead_of_its_rows()
         enough.cancel();
         codes
     };
-    let (codes, looked_at) =
-        under_load(&home, &mut history, 80, async { tokio::join!(scaled, watch_commits(&home, &enough)) }).await;
+    let both = async { tokio::join!(scaled, watch_commits(&home, &enough)) };
+    let (codes, looked_at) = Box::pin(under_load(&home, &mut history, 80, both)).await;
     home.settled().await;
 
     assert!(looked_at > 100, "only {looked_at} committed changes were looked for");

@@ -24,15 +24,15 @@ impl Random {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() >> 33).unwrap() % bound
+        usize::try_from(self.number() >> 33).unwrap() % bound
     }
 
     fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
@@ -100,7 +100,7 @@ impl History {
 
     fn change(&mut self, tenant: &str, user: &str) -> Map<String, Value> {
         let mut change = Map::new();
-        change.insert("id".into(), Uuid::from_u64_pair(self.random.next(), self.sent).to_string().into());
+        change.insert("id".into(), Uuid::from_u64_pair(self.random.number(), self.sent).to_string().into());
         change.insert("user_id".into(), user.into());
         change.insert("source".into(), format!("{}-source", self.mark).into());
         if tenant != "main" {

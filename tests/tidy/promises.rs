@@ -52,7 +52,7 @@ fn promises(page: &str) -> Vec<Promise<'_>> {
         let last = row.rsplit('|').next().unwrap_or_default().trim();
         if last == "tests" {
             is_in = true;
-        } else if is_in && !last.trim_matches([':', '-']).is_empty() || is_in && last.is_empty() {
+        } else if is_in && (last.is_empty() || !last.trim_matches([':', '-']).is_empty()) {
             let tests = last.split('`').skip(1).step_by(2).collect();
             promises.push(Promise { line: at + 1, tests });
         }

@@ -113,12 +113,10 @@ fn next_part(rest: &str, previous: char) -> (Part, usize) {
     if !letters.ends_with('r') && quoted.starts_with('"') {
         return (Part::Literal, prefix + 1 + closed_len(&quoted[1..], '"'));
     }
-    if rest.starts_with('\'') {
-        let mut inner = rest[1..].chars();
-        let (first, second) = (inner.next(), inner.next());
+    if let Some(inner) = rest.strip_prefix('\'') {
         // Anything else behind an apostrophe is a lifetime.
-        if first == Some('\\') || second == Some('\'') {
-            return (Part::Literal, 1 + closed_len(&rest[1..], '\''));
+        if inner.starts_with('\\') || inner.chars().nth(1) == Some('\'') {
+            return (Part::Literal, 1 + closed_len(inner, '\''));
         }
     }
     (Part::Code, rest.chars().next().map_or(0, char::len_utf8))

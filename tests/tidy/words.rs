@@ -32,7 +32,7 @@ pub(crate) fn unnumbered_todos(files: &[Source]) -> Vec<String> {
                 let (before, after) = (&line[..at], &line[at + word.len()..]);
                 let is_whole = !before.ends_with(is_word) && !after.starts_with(is_word);
                 let number = after.strip_prefix("(#").and_then(|after| after.split_once(')'));
-                is_whole && !number.is_some_and(|(number, _)| number.parse::<u32>().is_ok())
+                is_whole && number.is_none_or(|(number, _)| number.parse::<u32>().is_err())
             })
         })
     })

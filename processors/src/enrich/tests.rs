@@ -42,7 +42,7 @@ fn change(version_ms: i64) -> Change {
         unset: FieldSet::EMPTY,
         occurred_at: None,
         source: None,
-        version: Version::new(version_ms * 1000 | 4).unwrap(),
+        version: Version::new((version_ms * 1000) | 4).unwrap(),
         origin: "changes.raw.v1/2/7".parse::<Origin>().unwrap(),
     }
 }

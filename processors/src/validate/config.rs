@@ -19,11 +19,7 @@ impl Settings for Config {
         }
         let limits = section.section("limits");
         check_grace(section, &limits);
-        Self {
-            cluster: section.section("kafka"),
-            limits,
-            floor_micros: section.within("version", floor),
-        }
+        Self { cluster: section.section("kafka"), limits, floor_micros: section.within("version", floor) }
     }
 }
 

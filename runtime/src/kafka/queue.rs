@@ -72,7 +72,8 @@ pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, n
     let found = headers_of(message);
     let is_damaged = found.is_none();
     let found = found.unwrap_or_default();
-    let total = [key, value].into_iter().chain(found.iter().map(|header| header.value)).flatten().map(<[u8]>::len).sum();
+    let total =
+        [key, value].into_iter().chain(found.iter().map(|header| header.value)).flatten().map(<[u8]>::len).sum();
     let mut buffer = Vec::with_capacity(total);
     let mut copy = |part: Option<&[u8]>| {
         part.map(|part| {
