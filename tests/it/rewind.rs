@@ -35,7 +35,9 @@ async fn a_full_rewind_leaves_every_row_unchanged_at_every_instant_and_gives_the
     }
     assert_eq!(home.lag("validate").await, Some(2_000));
 
-    let _path = home.start_path();
+    // One change at a time, so that nothing is hidden by a merge and there is time to look.
+    let one_by_one = [("CASSANDRA__WRITES_IN_FLIGHT_MAX", "1"), ("LIMITS__BATCH_LEN_MAX", "1")];
+    let _path = [home.start("validate", &[]), home.start("enrich", &[]), home.start("sink", &one_by_one)];
     let mut looks = 0;
     for (worker, _) in PATH {
         while home.lag(worker).await != Some(0) {
