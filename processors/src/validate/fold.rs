@@ -54,7 +54,7 @@ impl Mark for Fold {
             ))),
             _ => Err(Fault::config(
                 "the group's commit carries no mark, so versions cannot go on from it; run: tidewater rewind validate \
-                 --to OFFSET with the committed offset, which recomputes it",
+                 --partition N --to OFFSET with the committed offset of each partition, which recomputes it",
             )),
         }
     }

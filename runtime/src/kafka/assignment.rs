@@ -40,6 +40,8 @@ pub(super) struct Owner {
     pub(super) notices: mpsc::Sender<Notice>,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) group: String,
+    /// What `tidewater rewind` knows the group by.
+    pub(super) worker: &'static str,
     /// Text committed with offset 0 on a first start, by topic.
     pub(super) first: HashMap<String, String>,
     pub(super) release_within: Duration,
@@ -174,29 +176,29 @@ impl Context {
     }
 
     fn check_range(&self, place: &TopicPartition, offset: i64, low: i64, high: i64) -> Result<(), Fault> {
-        let group = &self.owner.group;
+        let Owner { group, worker, .. } = &self.owner;
         if offset < low {
             let gone = low.saturating_sub(offset);
             return Err(Fault::config(format!(
                 "{place}: {gone} records are gone unread: group {group} committed offset {offset}, the log now starts at \
-                 {low}; run: tidewater rewind {group} --to START to go on behind them"
+                 {low}; run: tidewater rewind {worker} --to START to go on behind them"
             )));
         }
         if offset > high {
             return Err(Fault::config(format!(
                 "{place}: group {group} committed offset {offset}, but the log ends at {high}: the topic was made anew \
-                 or lost its tail; run: tidewater rewind {group} --to START"
+                 or lost its tail; run: tidewater rewind {worker} --to START"
             )));
         }
         Ok(())
     }
 
     fn check_first(&self, place: &TopicPartition, low: i64) -> Result<(), Fault> {
-        let group = &self.owner.group;
+        let Owner { group, worker, .. } = &self.owner;
         if low > 0 {
             return Err(Fault::config(format!(
                 "{place}: group {group} has no committed offset and the log starts at {low}, so up to {low} records may be \
-                 gone unread; run: tidewater rewind {group} --to START to accept that"
+                 gone unread; run: tidewater rewind {worker} --to START to accept that"
             )));
         }
         Ok(())

@@ -88,6 +88,7 @@ where
     let vitals = Vitals::new(&context.health, &context.telemetry, context.clock.clone(), &route.codes);
     let own = SourceConfig {
         group: cluster.group(context.service),
+        worker: context.service,
         topics: vec![route.input],
         first_metadata: vec![route.first_metadata],
         session_timeout: cluster.session_timeout,

@@ -23,8 +23,10 @@ use tracing::{debug, warn};
 /// How a worker consumes.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
-    /// Consumer group: the stage's own name.
+    /// Consumer group, with the prefix.
     pub group: String,
+    /// The service, which is what its group is called without the prefix.
+    pub worker: &'static str,
     pub topics: Vec<String>,
     /// Text committed with offset 0 on a first start, per topic in the order of `topics`.
     pub first_metadata: Vec<String>,
@@ -84,6 +86,7 @@ impl KafkaSource {
             notices: notify,
             runtime: tokio::runtime::Handle::current(),
             group: own.group.clone(),
+            worker: own.worker,
             first: own.topics.iter().cloned().zip(own.first_metadata.iter().cloned()).collect(),
             release_within: own.release_within,
             heartbeat: heartbeat.clone(),
