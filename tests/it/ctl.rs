@@ -190,6 +190,7 @@ async fn a_group_with_a_member_is_not_moved() {
     installation.write(topics::VALID, &[record(0, &[]), record(0, &[])]).await;
     installation.commit("enrich", topics::VALID, &[at(0, 2), at(1, 0), at(2, 0)]).await;
     let own = SourceConfig {
+        worker: "enrich",
         group: installation.cluster.group("enrich"),
         topics: vec![topic],
         first_metadata: vec![String::new()],
