@@ -72,12 +72,25 @@ impl fmt::Display for KeyPath {
 /// A key as TOML writes it: bare where that is allowed.
 pub(super) fn toml_key(key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if bare { key.to_owned() } else { toml::Value::from(key).to_string() }
+    if bare {
+        return key.to_owned();
+    }
+    // As the key of a table: as a value it may come out as a multi-line text, which no key can be.
+    let line = toml::Table::from_iter([(key.to_owned(), toml::Value::Boolean(true))]).to_string();
+    line.trim_end().strip_suffix(" = true").unwrap_or(&line).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_key_is_written_so_that_it_reads_as_itself() {
+        for key in ["plain", "", "a.b", "a b", "'\\", "\"", "\u{7f}", "line\nline", "'''", "= true", "é"] {
+            let table: toml::Table = format!("{} = 1", toml_key(key)).parse().unwrap();
+            assert_eq!(table.keys().collect::<Vec<_>>(), [key]);
+        }
+    }
 
     #[test]
     fn a_path_and_its_variable_name_each_other() {
