@@ -2,7 +2,7 @@
 .PHONY: demo test lint docs stack-up stack-down
 
 # The whole path on real servers and real changes, and the proof that nothing was lost. ARGS="--repeat 20" or "--keep": more, or to look around.
-demo: ; @deploy/local/need demo && cargo build --quiet --locked --bins && "$${CARGO_TARGET_DIR:-target}/debug/tidewater" demo $(ARGS)
+demo: ; @deploy/local/need demo && echo "demo: building; the first time takes about five minutes on two cores" >&2 && cargo build --quiet --locked --bins && "$${CARGO_TARGET_DIR:-target}/debug/tidewater" demo $(ARGS)
 
 # Everything, real servers included: about ten minutes once built.
 test: ; @deploy/local/test-run
