@@ -22,6 +22,7 @@ mod pipeline;
 mod poison;
 mod producers;
 mod rebalance;
+mod refusal;
 mod rewind;
 mod servers;
 mod store;

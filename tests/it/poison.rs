@@ -18,7 +18,8 @@ const PARTITIONS: i32 = 12;
 const EXAMPLE: &str = "x-example";
 
 /// Codes that nothing which stands on `raw`, `valid` or `enriched` can get: those of the pinned topic, of a pattern that
-/// no shipped field has, and of a store that refuses. `change-too-old` has a test of its own (`zombie`).
+/// no shipped field has, and of a store that refuses. `change-too-old` and
+/// `store-refused` have tests of their own (`zombie`, `refusal`).
 const NOT_HERE: [RejectCode; 5] = [
     RejectCode::VersionInvalid,
     RejectCode::VersionInFuture,
