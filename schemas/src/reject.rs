@@ -70,6 +70,12 @@ macro_rules! reject_codes {
         impl RejectCode {
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
+            /// Every name, in the order of the catalogue.
+            #[must_use]
+            pub fn names() -> Vec<&'static str> {
+                Self::ALL.iter().map(|code| code.as_str()).collect()
+            }
+
             /// Stable kebab-case name, the value of `tw-code`.
             #[must_use]
             pub const fn as_str(self) -> &'static str {

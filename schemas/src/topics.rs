@@ -1,5 +1,6 @@
 //! The topics: their names, what they must be set to, and which partition a key belongs to.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What outsiders write; its offsets are receipts.
@@ -91,6 +92,14 @@ impl Topic {
             ("unclean.leader.election.enable", "false".into()),
         ]
     }
+}
+
+/// What the topic of a name without prefix must have for `keys`; those that depend on its copies are its owner's affair.
+#[must_use]
+pub fn required(name: &str, keys: &[&str]) -> BTreeMap<String, String> {
+    let settings = Topic::named(name).map(|topic| topic.settings(Replication::LOCAL));
+    let wanted = settings.into_iter().flatten().filter(|(key, _)| keys.contains(key));
+    wanted.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// The partition that Java's default partitioner (librdkafka: `murmur2_random`) puts `key` into.

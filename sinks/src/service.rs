@@ -3,8 +3,7 @@
 use crate::{Conditions, Config, Decode, Horizon, ProfileSink};
 use runtime::kafka::{Cluster, Group, Machine, Route, TopicSpec, await_topics, launch, persist};
 use runtime::{Context, Failure, Service};
-use schemas::topics::{self, Topic};
-use schemas::{Codec, Profile, RejectCode};
+use schemas::{Codec, Profile, RejectCode, topics};
 use std::sync::Arc;
 use store::cache::{Invalidator, Persistence};
 use store::cql::{ConnectError, PrepareError, Session, Table, TableError, Writer};
@@ -57,21 +56,14 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
         input: cluster.topic(topics::ENRICHED),
         first_metadata: String::new(),
         dead: cluster.topic(topics::DEAD),
-        codes: RejectCode::ALL.iter().map(|code| code.as_str()).collect(),
+        codes: RejectCode::names(),
     };
     launch(&context, &cluster, limits, route, Machine { mark: (), stage, sink })
 }
 
 /// What must hold of a topic for records to be moved safely.
 fn spec(cluster: &Cluster, name: &str) -> TopicSpec {
-    let must = ["cleanup.policy", "max.message.bytes"];
-    let settings = Topic::named(name).map(|topic| topic.settings(topics::Replication::LOCAL));
-    let configs = settings
-        .into_iter()
-        .flatten()
-        .filter(|(key, _)| must.contains(key))
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect();
+    let configs = topics::required(name, &["cleanup.policy", "max.message.bytes"]);
     TopicSpec { name: cluster.topic(name), partitions: cluster.partitions, replication: 1, configs }
 }
 

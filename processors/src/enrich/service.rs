@@ -1,10 +1,10 @@
 //! `enrich` as a process.
 
 use super::{Config, Enrich, Folder};
-use crate::path::{codes, profile, spec};
+use crate::path::{profile, spec};
 use runtime::kafka::{Machine, Route, await_topics, launch, sink_to};
 use runtime::{Context, Failure, Service};
-use schemas::topics;
+use schemas::{RejectCode, topics};
 use std::time::Duration;
 
 /// Nothing to drain: the folder is only read.
@@ -37,7 +37,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
         input: cluster.topic(topics::VALID),
         first_metadata: String::new(),
         dead: cluster.topic(topics::DEAD),
-        codes: codes(),
+        codes: RejectCode::names(),
     };
     let sink = sink_to(&cluster, cluster.topic(topics::ENRICHED))?;
     launch(&context, &cluster, limits, route, Machine { mark: (), stage, sink })

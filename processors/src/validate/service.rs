@@ -1,10 +1,10 @@
 //! `validate` as a process.
 
 use super::{Config, Fold, Validate};
-use crate::path::{codes, profile, spec};
+use crate::path::{profile, spec};
 use runtime::kafka::{Machine, Route, await_topics, launch, sink_to};
 use runtime::{Context, Failure, Service};
-use schemas::topics;
+use schemas::{RejectCode, topics};
 
 /// The process, as its operators know it.
 pub const SERVICE: Service = Service {
@@ -30,7 +30,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
         input: cluster.topic(topics::RAW),
         first_metadata: mark.first(),
         dead: cluster.topic(topics::DEAD),
-        codes: codes(),
+        codes: RejectCode::names(),
     };
     let sink = sink_to(&cluster, cluster.topic(topics::VALID))?;
     let stage = Validate::new(profile, context.clock.clone(), cluster.partitions);
