@@ -7,6 +7,7 @@ mod fault;
 mod invalidate;
 mod key;
 mod persistence;
+pub mod protocol;
 mod value;
 
 pub use config::Config;
