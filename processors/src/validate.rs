@@ -1,6 +1,6 @@
-//! `validate`: raw changes in, well-formed changes with their place in history out.
+//! `validate`: raw and pinned changes in, well-formed changes with their place in history out.
 //!
-//! The place is given before anything is judged, so that a dead letter keeps it.
+//! A raw record is given its place before anything is judged, a pinned one brings it: either way a dead letter keeps it.
 
 mod config;
 mod fold;
@@ -12,11 +12,13 @@ pub use service::{SERVICE, run};
 
 use crate::outgoing::{outgoing, rejection};
 use runtime::Clock;
-use runtime::fault::{Fault, Rejection, Verdict};
+use runtime::fault::{Fault, Verdict};
 use runtime::record::{Outgoing, Record, Timestamp};
 use runtime::stage::{Admitted, Stage};
 use schemas::avro::Codec;
-use schemas::{Change, Draft, Lane, Origin, Profile, RejectCode, Version, accept, facts, headers, rules};
+use schemas::pinned::{self, Bounds, Brought};
+use schemas::{Change, Draft, Lane, Origin, Profile, RejectCode, Rejection, Version};
+use schemas::{accept, facts, headers, rules, topics};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -31,15 +33,24 @@ pub struct Validate {
     clock: Clock,
     /// Of every topic of the path.
     partitions: i32,
+    floor_micros: i64,
+}
+
+/// What is known of a record's place in history by the time it is judged: it goes with a dead letter.
+struct Known {
+    origin: Origin,
+    version: Option<Version>,
+    id: Option<Uuid>,
 }
 
 impl Validate {
+    /// `floor_micros` is the start of operation, in microseconds since 1970-01-01; the fold's own.
     #[must_use]
-    pub fn new(profile: Arc<Profile>, clock: Clock, partitions: i32) -> Self {
-        Self { codec: Codec::new(profile.clone()), profile, clock, partitions }
+    pub fn new(profile: Arc<Profile>, clock: Clock, partitions: i32, floor_micros: i64) -> Self {
+        Self { codec: Codec::new(profile.clone()), profile, clock, partitions, floor_micros }
     }
 
-    /// The record's place in history.
+    /// The place in history of a raw record: its own on the topic, and what the fold gave.
     fn place(&self, admitted: &Admitted) -> Result<(Version, Origin), Fault> {
         let record = &admitted.record;
         let Timestamp::LogAppend(_) = record.timestamp else {
@@ -50,11 +61,11 @@ impl Validate {
             )));
         };
         let version = Version::at(admitted.mark, Lane::Live);
-        let origin = Origin::new(schemas::topics::RAW, record.place.partition, record.offset.0);
+        let origin = Origin::new(topics::RAW, record.place.partition, record.offset.0);
         let (Some(version), Some(origin)) = (version, origin) else {
             return Err(Fault::config(format!("{}: version.floor gives no positive version", record.place)));
         };
-        if version.millis() > self.clock.now_ms().saturating_add(AHEAD_MS_MAX) {
+        if version.millis() > self.latest_ms() {
             return Err(Fault::transient(format!(
                 "{}: versions run more than a minute ahead of this machine's clock: a broker's clock has jumped",
                 record.place
@@ -63,42 +74,84 @@ impl Validate {
         Ok((version, origin))
     }
 
-    fn judge(&self, record: &Record, version: Version, origin: Origin) -> Result<Outgoing, Rejection> {
-        // Made for a dead letter only: most records need none.
-        let known = |id: Option<Uuid>| {
-            let mut facts = facts::of_place(&origin, version);
-            facts.extend(id.map(|id| (headers::ID, id.to_string())));
-            facts
-        };
-        let draft = self.read(record).map_err(|wrong| rejection(wrong, known(None)))?;
-        let id = draft.as_ref().and_then(|draft| draft.id);
-        let place = accept::Place { key: record.key.as_deref(), origin: origin.clone(), version };
-        let accepted = match draft {
-            Some(draft) => accept::accept(&self.profile, draft, place),
-            None => accept::accept_null(place),
-        };
-        let change = accepted.map_err(|wrong| rejection(wrong, known(id)))?;
-        let id = change.id;
-        self.finish(change, record).map_err(|wrong| rejection(wrong, known(Some(id))))
+    fn latest_ms(&self) -> i64 {
+        self.clock.now_ms().saturating_add(AHEAD_MS_MAX)
     }
 
-    fn finish(&self, change: Change, record: &Record) -> Result<Outgoing, schemas::Rejection> {
+    fn judge(&self, record: &Record, version: Version, known: &mut Known) -> Result<Outgoing, Rejection> {
+        let draft = self.read(record, record.bytes())?;
+        known.id = draft.as_ref().and_then(|draft| draft.id);
+        let change = self.accept(record, draft, version, known.origin.clone())?;
+        known.id = Some(change.id);
+        self.finish(change, record)
+    }
+
+    /// The same for a record that brings its place in history. `known` starts with its own place on the pinned topic.
+    fn judge_pinned(&self, record: &Record, known: &mut Known) -> Result<Outgoing, Rejection> {
+        let brought = Brought::read(|name| record.headers.last(name).map(|text| &text[..]));
+        let own = known.origin.clone();
+        *known = Known {
+            origin: brought.known_origin().unwrap_or(&own).clone(),
+            version: brought.known_version(None),
+            id: brought.known_id(),
+        };
+        // What we ask for does not count: a record that fitted on the raw topic fits here.
+        let ours = record.headers.iter().filter(|(name, _)| pinned::BROUGHT.contains(&&***name));
+        let ours: usize = ours.map(|(name, value)| name.len() + value.map_or(0, |value| value.len())).sum();
+        let mut draft = self.read(record, record.bytes().saturating_sub(ours))?;
+        let in_value = draft.as_mut().and_then(|draft| draft.version.take());
+        known.version = brought.known_version(in_value);
+        known.id = known.id.or(draft.as_ref().and_then(|draft| draft.id));
+        let bounds = Bounds { floor_micros: self.floor_micros, latest_ms: self.latest_ms() };
+        let version = brought.version(in_value, bounds)?;
+        let origin = brought.origin(&own)?;
+        let id = brought.id()?;
+        let mut change = self.accept(record, draft, version, origin)?;
+        change.id = id.unwrap_or(change.id);
+        known.id = Some(change.id);
+        self.finish(change, record)
+    }
+
+    fn accept(
+        &self,
+        record: &Record,
+        draft: Option<Draft>,
+        version: Version,
+        origin: Origin,
+    ) -> Result<Change, Rejection> {
+        let place = accept::Place { key: record.key.as_deref(), origin, version };
+        match draft {
+            Some(draft) => accept::accept(&self.profile, draft, place),
+            None => accept::accept_null(place),
+        }
+    }
+
+    fn finish(&self, change: Change, record: &Record) -> Result<Outgoing, Rejection> {
         let change = rules::check(&self.profile, change)?;
         outgoing(&self.codec, &change, record)
     }
 
-    /// What the producer wrote; `None` for a record without a value.
-    fn read(&self, record: &Record) -> Result<Option<Draft>, schemas::Rejection> {
+    /// What the producer wrote; `None` for a record without a value. `bytes` is what counts of the record's size.
+    fn read(&self, record: &Record, bytes: usize) -> Result<Option<Draft>, Rejection> {
         if record.is_damaged {
-            return Err(schemas::Rejection::at(RejectCode::Undecodable, "headers"));
+            return Err(Rejection::at(RejectCode::Undecodable, "headers"));
         }
-        accept::check_size(record.bytes(), accept::RECORD_BYTES_MAX)?;
+        accept::check_size(bytes, accept::RECORD_BYTES_MAX)?;
         accept::check_partition(record.key.as_deref(), record.place.partition, self.partitions)?;
         let Some(value) = &record.value else { return Ok(None) };
         if record.key.is_none() {
-            return Err(schemas::Rejection::new(RejectCode::KeyMissing));
+            return Err(Rejection::new(RejectCode::KeyMissing));
         }
         accept::read(&self.codec, value).map(Some)
+    }
+}
+
+impl Known {
+    /// Made for a dead letter only: most records need none.
+    fn facts(self) -> facts::Facts {
+        let version = self.version.map(|version| (headers::VERSION, version.to_string()));
+        let id = self.id.map(|id| (headers::ID, id.to_string()));
+        [(headers::ORIGIN, self.origin.to_string())].into_iter().chain(version).chain(id).collect()
     }
 }
 
@@ -107,10 +160,21 @@ impl Stage for Validate {
     type Out = Outgoing;
 
     async fn apply(&self, admitted: &Admitted) -> Result<Verdict<Outgoing>, Fault> {
-        let (version, origin) = self.place(admitted)?;
-        Ok(match self.judge(&admitted.record, version, origin) {
+        let record = &admitted.record;
+        let (mut known, judged);
+        if topics::is_pinned(&record.place.topic) {
+            let own = Origin::new(topics::PINNED, record.place.partition, record.offset.0);
+            let origin = own.ok_or_else(|| Fault::config(format!("{}: no record has such a place", record.place)))?;
+            known = Known { origin, version: None, id: None };
+            judged = self.judge_pinned(record, &mut known);
+        } else {
+            let (version, origin) = self.place(admitted)?;
+            known = Known { origin, version: Some(version), id: None };
+            judged = self.judge(record, version, &mut known);
+        }
+        Ok(match judged {
             Ok(outgoing) => Verdict::Forward(outgoing),
-            Err(rejection) => Verdict::Reject(rejection),
+            Err(wrong) => Verdict::Reject(rejection(wrong, known.facts())),
         })
     }
 }

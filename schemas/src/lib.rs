@@ -13,6 +13,7 @@ pub mod facts;
 pub mod headers;
 pub mod json;
 pub mod origin;
+pub mod pinned;
 pub mod profile;
 pub mod reference;
 pub mod reject;

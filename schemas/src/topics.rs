@@ -94,6 +94,12 @@ impl Topic {
     }
 }
 
+/// Whether a topic is the pinned one, whatever its prefix: no other topic's name ends so.
+#[must_use]
+pub fn is_pinned(topic: &str) -> bool {
+    topic.ends_with(PINNED)
+}
+
 /// What the topic of a name without prefix must have for `keys`; those that depend on its copies are its owner's affair.
 #[must_use]
 pub fn required(name: &str, keys: &[&str]) -> BTreeMap<String, String> {

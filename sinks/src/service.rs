@@ -53,7 +53,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     let conditions = Conditions { cassandra: waits, redis: asks };
     let sink = ProfileSink::new(writer, cache, context.clock.clone(), limits, conditions);
     let route = Route {
-        input: cluster.topic(topics::ENRICHED),
+        inputs: vec![cluster.topic(topics::ENRICHED)],
         first_metadata: String::new(),
         dead: cluster.topic(topics::DEAD),
         codes: RejectCode::names(),

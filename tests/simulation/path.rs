@@ -163,7 +163,7 @@ impl World {
         match hop {
             Hop::Validate => {
                 let mark = Marked::new(Fold::new(FLOOR_MICROS), self.sabotage, self.audit.clock.clone());
-                let stage = Validate::new(PROFILE.clone(), clock, crate::audit::PARTITIONS);
+                let stage = Validate::new(PROFILE.clone(), clock, crate::audit::PARTITIONS, FLOOR_MICROS);
                 self.spawn(hop, number, limits, (mark, stage, self.topic(topics::VALID)))
             }
             Hop::Enrich => {

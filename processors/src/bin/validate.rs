@@ -1,4 +1,4 @@
-//! `validate`: raw changes in, valid changes with their place in history out.
+//! `validate`: raw and pinned changes in, valid changes with their place in history out.
 
 use processors::validate::{SERVICE, run};
 use runtime::boot;

@@ -34,7 +34,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
         Ok(())
     });
     let route = Route {
-        input: cluster.topic(topics::VALID),
+        inputs: vec![cluster.topic(topics::VALID)],
         first_metadata: String::new(),
         dead: cluster.topic(topics::DEAD),
         codes: RejectCode::names(),

@@ -1,11 +1,15 @@
 //! The fold that gives versions, and how its state travels with commits.
+//!
+//! Records of the pinned topic bring their versions and leave it alone; their commits carry the same text, so that every
+//! commit of the group says which floor it works with.
 
 use runtime::fault::Fault;
 use runtime::record::{Record, Timestamp};
 use runtime::stage::Mark;
+use schemas::topics::is_pinned;
 use schemas::version::next_place;
 
-/// The fold over one raw partition; its state, the *mark*, is the place of the record before.
+/// The fold over one partition of an input; its state, the *mark*, is the place of the record before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fold {
     floor: i64,
@@ -31,6 +35,7 @@ impl Fold {
 impl Mark for Fold {
     fn next(&self, previous: i64, record: &Record) -> i64 {
         match record.timestamp {
+            _ if is_pinned(&record.place.topic) => previous,
             Timestamp::LogAppend(ms) => next_place(previous, ms),
             // The stage refuses such a record with a fault, so nothing is ever committed behind this mark.
             Timestamp::Create(_) | Timestamp::Missing => next_place(previous, 0),
@@ -54,7 +59,8 @@ impl Mark for Fold {
             ))),
             _ => Err(Fault::config(
                 "the group's commit carries no mark, so versions cannot go on from it; run: tidewater rewind validate \
-                 --partition N --to OFFSET with the committed offset of each partition, which recomputes it",
+                 --partition N --to OFFSET with the committed offset of each partition, which recomputes it (with \
+                 --topic changes.pinned.v1 where the partition is one of that topic)",
             )),
         }
     }
@@ -63,6 +69,7 @@ impl Mark for Fold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use runtime::record::{Headers, Offset, TopicPartition};
 
     const FLOOR: i64 = 1_700_000_000_000_003;
 
@@ -71,6 +78,25 @@ mod tests {
         let fold = Fold::new(FLOOR);
         assert_eq!(fold.resume(&fold.metadata(42)).unwrap(), 42);
         assert_eq!(fold.resume(&fold.first()).unwrap(), FLOOR & !7);
+    }
+
+    fn record(topic: &str) -> Record {
+        Record {
+            place: TopicPartition::new(topic, 3),
+            offset: Offset(7),
+            timestamp: Timestamp::LogAppend(FLOOR / 1000 + 5),
+            key: None,
+            value: None,
+            headers: Headers::default(),
+            is_damaged: false,
+        }
+    }
+
+    #[test]
+    fn only_raw_records_move_the_mark() {
+        let (fold, mark) = (Fold::new(FLOOR), FLOOR & !7);
+        assert_eq!(fold.next(mark, &record("any.changes.pinned.v1")), mark);
+        assert!(fold.next(mark, &record("any.changes.raw.v1")) > mark);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use schemas::{RejectCode, topics};
 /// The process, as its operators know it.
 pub const SERVICE: Service = Service {
     name: "validate",
-    about: "Gives raw changes their place in history and lets pass those that are well formed.",
+    about: "Gives raw changes their place in history, takes it from pinned ones, and lets pass what is well formed.",
     admin_port: 7101,
 };
 
@@ -23,16 +23,16 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
         return Err(Failure::config("version.floor lies in the future; set the instant operation began"));
     }
     let profile = profile()?;
-    let specs = [topics::RAW, topics::VALID, topics::DEAD].map(|name| spec(&cluster, name));
+    let specs = [topics::RAW, topics::PINNED, topics::VALID, topics::DEAD].map(|name| spec(&cluster, name));
     await_topics(&context, &cluster, &specs).await?;
     let mark = Fold::new(floor_micros);
     let route = Route {
-        input: cluster.topic(topics::RAW),
+        inputs: [topics::RAW, topics::PINNED].map(|name| cluster.topic(name)).into(),
         first_metadata: mark.first(),
         dead: cluster.topic(topics::DEAD),
         codes: RejectCode::names(),
     };
     let sink = sink_to(&cluster, cluster.topic(topics::VALID))?;
-    let stage = Validate::new(profile, context.clock.clone(), cluster.partitions);
+    let stage = Validate::new(profile, context.clock.clone(), cluster.partitions, floor_micros);
     launch(&context, &cluster, limits, route, Machine { mark, stage, sink })
 }

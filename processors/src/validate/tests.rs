@@ -1,5 +1,6 @@
 use super::*;
 use bytes::Bytes;
+use runtime::fault::Rejection;
 use runtime::record::{Headers, Offset, TopicPartition};
 use schemas::topics::partition_for;
 use std::sync::LazyLock;
@@ -8,11 +9,13 @@ use std::time::Duration;
 const PARTITIONS: i32 = 4;
 /// 2026-03-01, in milliseconds.
 const NOW_MS: i64 = 1_772_323_200_000;
+/// 2026-01-01, in microseconds.
+const FLOOR_MICROS: i64 = 1_767_225_600_000_000;
 
 static PROFILE: LazyLock<Arc<Profile>> = LazyLock::new(|| Arc::new(Profile::embedded().unwrap()));
 
 fn stage() -> Validate {
-    Validate::new(PROFILE.clone(), Clock::fixed(NOW_MS), PARTITIONS)
+    Validate::new(PROFILE.clone(), Clock::fixed(NOW_MS), PARTITIONS, FLOOR_MICROS)
 }
 
 /// Record 7 of the partition that `key` belongs to.
@@ -201,4 +204,134 @@ async fn a_record_whose_headers_cannot_be_read_is_rejected_with_its_place() {
     let rejection = rejected(raw).await;
     assert_eq!((rejection.code, rejection.field.as_deref()), ("undecodable", Some("headers")));
     assert!(rejection.facts.iter().any(|(name, _)| *name == headers::VERSION));
+}
+
+/// A day after the floor, on the live lane, as a replay brings it.
+const BROUGHT: &str = "1767312000000004";
+const BROUGHT_ID: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+
+/// Record 7 of the pinned topic, with `facts` as headers.
+fn pinned(key: &str, value: Option<&str>, facts: &[(&str, &str)]) -> Record {
+    let raw = record(key, value);
+    let mut headers = Headers::default();
+    facts.iter().for_each(|(name, value)| headers.push_text(*name, *value));
+    Record { place: TopicPartition::new("tidewater.changes.pinned.v1", raw.place.partition), headers, ..raw }
+}
+
+fn fact<'r>(rejection: &'r Rejection, name: &str) -> Option<&'r str> {
+    rejection.facts.iter().find(|(fact, _)| *fact == name).map(|(_, value)| &**value)
+}
+
+const PATCH: &str = r#"{"user_id":"ada","op":"patch","set":{"country":"de"}}"#;
+
+/// I2: into its old place.
+#[tokio::test]
+async fn a_pinned_change_keeps_the_place_and_the_id_that_it_brings() {
+    let partition = partition_for(b"ada", PARTITIONS);
+    let origin = format!("changes.raw.v1/{partition}/3");
+    let facts = [(headers::VERSION, BROUGHT), (headers::ORIGIN, &*origin), (headers::ID, BROUGHT_ID)];
+    for value in [Some(PATCH), None] {
+        let out = forwarded(pinned("ada", value, &facts)).await;
+        let change = read(&out);
+        assert_eq!((change.version.to_string().as_str(), change.origin.to_string()), (BROUGHT, origin.clone()));
+        assert_eq!(change.id.to_string(), BROUGHT_ID);
+        assert_eq!(header(&out.headers, headers::VERSION).as_deref(), Some(BROUGHT));
+        assert_eq!(header(&out.headers, headers::ORIGIN), Some(origin.clone()));
+        assert_eq!((out.partition, out.key.as_deref()), (partition, Some(&b"ada"[..])));
+    }
+}
+
+#[tokio::test]
+async fn without_an_origin_or_an_id_a_pinned_change_has_its_own_place_on_the_pinned_topic() {
+    let record = pinned("ada", Some(PATCH), &[(headers::VERSION, BROUGHT)]);
+    let origin = format!("changes.pinned.v1/{}/7", record.place.partition);
+    let change = read(&forwarded(record.clone()).await);
+    assert_eq!(change.origin.to_string(), origin);
+    assert_eq!(change.origin.raw(), None, "its offset is no receipt");
+    assert_eq!(change.id, read(&forwarded(record).await).id);
+}
+
+#[tokio::test]
+async fn a_header_beats_the_value_and_a_value_alone_will_do() {
+    let other = "00000000-0000-4000-8000-000000000001";
+    let value = format!(r#"{{"id":"{other}","user_id":"ada","op":"delete","version":1767312000000012}}"#);
+    let whole = [(headers::VERSION, BROUGHT), (headers::ID, BROUGHT_ID)];
+    for (facts, version, id) in [(&whole[..], BROUGHT, BROUGHT_ID), (&[], "1767312000000012", other)] {
+        let change = read(&forwarded(pinned("ada", Some(&value), facts)).await);
+        assert_eq!((&*change.version.to_string(), &*change.id.to_string()), (version, id));
+    }
+}
+
+#[tokio::test]
+async fn avro_brings_its_version_too_and_is_read_as_on_raw() {
+    let change = read(&forwarded(pinned("ada", Some(PATCH), &[(headers::VERSION, BROUGHT)])).await);
+    let mut ours = Vec::new();
+    Codec::new(PROFILE.clone()).encode(&change, &mut ours).unwrap();
+    let mut record = pinned("ada", None, &[]);
+    record.value = Some(Bytes::from(ours));
+    let again = read(&forwarded(record).await);
+    assert_eq!((again.version, again.id, again.set), (change.version, change.id, change.set));
+}
+
+#[tokio::test]
+async fn a_pinned_version_that_may_not_be_is_rejected_whatever_the_broker_stamped() {
+    let future = ((NOW_MS + 61_000) * 1000 & !7).to_string();
+    let floor = FLOOR_MICROS.to_string();
+    for (facts, code) in [
+        (&[][..], "version-invalid"),
+        (&[(headers::VERSION, "0")], "version-invalid"),
+        (&[(headers::VERSION, "-8")], "version-invalid"),
+        (&[(headers::VERSION, "1767312000000005")], "version-invalid"),
+        (&[(headers::VERSION, &*floor)], "version-invalid"),
+        (&[(headers::VERSION, &*future)], "version-in-future"),
+    ] {
+        let record = Record { timestamp: Timestamp::Missing, ..pinned("ada", Some(PATCH), facts) };
+        let rejection = rejected(record).await;
+        assert_eq!((rejection.code, rejection.field.as_deref()), (code, Some(headers::VERSION)), "{facts:?}");
+    }
+}
+
+/// I6: the world is well, the record is wrong; it may not hold its partition up.
+#[tokio::test]
+async fn a_pinned_version_from_the_future_is_a_rejection_and_one_from_raw_is_a_fault() {
+    let ahead = ((NOW_MS + 120_000) * 1000 | 4).to_string();
+    let raw = at(record("ada", Some(PATCH)), NOW_MS + 120_000);
+    assert!(stage().apply(&raw).await.is_err());
+    let rejection = rejected(pinned("ada", Some(PATCH), &[(headers::VERSION, &*ahead)])).await;
+    assert_eq!((rejection.code, fact(&rejection, headers::VERSION)), ("version-in-future", Some(&*ahead)));
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_a_pinned_record_keeps_what_was_brought_as_far_as_it_is_well_formed() {
+    let partition = partition_for(b"ada", PARTITIONS);
+    let (brought, own) = (format!("changes.raw.v1/{partition}/3"), format!("changes.pinned.v1/{partition}/7"));
+    let facts = [(headers::VERSION, BROUGHT), (headers::ORIGIN, &*brought), (headers::ID, BROUGHT_ID)];
+    for value in ["nonsense", r#"{"user_id":"ada","op":"patch","set":{"country":"Nowhere"}}"#] {
+        let rejection = rejected(pinned("ada", Some(value), &facts)).await;
+        let kept = [headers::ORIGIN, headers::VERSION, headers::ID].map(|name| fact(&rejection, name));
+        assert_eq!(kept, [Some(&*brought), Some(BROUGHT), Some(BROUGHT_ID)], "{value}");
+    }
+    let malformed = [(headers::VERSION, "x"), (headers::ORIGIN, "y"), (headers::ID, "z")];
+    let rejection = rejected(pinned("ada", Some(PATCH), &malformed)).await;
+    let kept = [headers::ORIGIN, headers::VERSION, headers::ID].map(|name| fact(&rejection, name));
+    assert_eq!((rejection.code, kept), ("version-invalid", [Some(&*own), None, None]));
+}
+
+#[tokio::test]
+async fn a_pinned_record_that_was_mislaid_is_rejected_as_on_raw() {
+    let mut mislaid = pinned("ada", Some(PATCH), &[(headers::VERSION, BROUGHT)]);
+    mislaid.place.partition = (mislaid.place.partition + 1) % PARTITIONS;
+    assert_eq!(rejected(mislaid).await.code, "misplaced");
+}
+
+#[tokio::test]
+async fn what_fitted_on_raw_fits_on_pinned_with_all_it_brings() {
+    let partition = partition_for(b"ada", PARTITIONS);
+    let origin = format!("changes.raw.v1/{partition}/3");
+    let facts = [(headers::VERSION, BROUGHT), (headers::ORIGIN, &*origin), (headers::ID, BROUGHT_ID)];
+    let padded = |bytes: usize| format!("{PATCH}{}", " ".repeat(bytes - "ada".len() - PATCH.len()));
+    let whole = pinned("ada", Some(&padded(accept::RECORD_BYTES_MAX)), &facts);
+    assert_eq!(header(&forwarded(whole).await.headers, headers::ORIGIN), Some(origin.clone()));
+    let over = pinned("ada", Some(&padded(accept::RECORD_BYTES_MAX + 1)), &facts);
+    assert_eq!(rejected(over).await.code, "too-large");
 }

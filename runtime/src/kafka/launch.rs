@@ -16,9 +16,9 @@ use tracing::info;
 /// Where a worker reads, and where its rejected records go.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Topic, with the prefix.
-    pub input: String,
-    /// Text committed with offset 0 where the group has read nothing yet.
+    /// Topics, with the prefix; one group reads them all.
+    pub inputs: Vec<String>,
+    /// Text committed with offset 0 where the group has read nothing yet, the same for every input.
     pub first_metadata: String,
     /// Topic of the dead letters, with the prefix.
     pub dead: String,
@@ -89,8 +89,8 @@ where
     let own = SourceConfig {
         group: cluster.group(context.service),
         worker: context.service,
-        topics: vec![route.input],
-        first_metadata: vec![route.first_metadata],
+        first_metadata: vec![route.first_metadata; route.inputs.len()],
+        topics: route.inputs,
         session_timeout: cluster.session_timeout,
         release_within: limits.drain + GOODBYE,
     };
