@@ -6,7 +6,7 @@
 # reads the records. Whichever comes first, a launcher either sees `closing` and goes, or is seen and ended.
 
 declare -A port=()
-servers=() started=() keep=no brokers=1 jit=quick java=
+servers=() started=() keep=no brokers=1 nodes=1 jit=quick java=
 dir='' entry=''
 
 # instance_at DIR: sets dir and entry, whether or not anything is there.
@@ -39,7 +39,7 @@ instance_lock() {
 # The settings are what a later start of the same servers needs: written whole at each change, read by every verb.
 settings_write() {
   {
-    declare -p servers brokers jit java
+    declare -p servers brokers nodes jit java
     # `declare -gA`: read from inside a function, a plain declare would make it local there.
     declare -p port | sed 's/^declare -A/declare -gA/'
   } | sed 's/^declare -a /declare -ga /; s/^declare -- /declare -g /' >"$dir/settings.$$"
@@ -53,16 +53,17 @@ settings_read() {
 
 # env_write: the promise of `up`; written last and in one step, so that whoever finds it may connect.
 env_write() {
-  local name list=''
+  local name brokers='' nodes=''
   {
     for name in "${servers[@]}"; do
       case $name in
-        kafka-*) list+=${list:+,}127.0.0.1:${port[$name]} ;;
-        cassandra) echo "CASSANDRA_NODES=127.0.0.1:${port[cassandra]}" ;;
+        kafka-*) brokers+=${brokers:+,}127.0.0.1:${port[$name]} ;;
+        cassandra-*) nodes+=${nodes:+,}$(cassandra_host "$name"):${port[cassandra]} ;;
         redis) echo "REDIS_URL=redis://127.0.0.1:${port[redis]}" ;;
       esac
     done
-    [[ -z $list ]] || echo "KAFKA_BROKERS=$list"
+    [[ -z $brokers ]] || echo "KAFKA_BROKERS=$brokers"
+    [[ -z $nodes ]] || echo "CASSANDRA_NODES=$nodes"
     echo "STACK_DIR=$dir"
   } >"$dir/env.$$"
   mv -f "$dir/env.$$" "$dir/env"

@@ -7,14 +7,15 @@ launched=()
 
 kind() { printf '%s' "${1%%-*}"; }
 
-# server_names WORD...: one name a line; `kafka` stands for all brokers.
+# server_names WORD...: one name a line; `kafka` stands for all brokers, `cassandra` for all nodes.
 server_names() {
-  local word broker
+  local word number
   for word in "$@"; do
     case $word in
-      kafka) for ((broker = 1; broker <= brokers; broker++)); do echo "kafka-$broker"; done ;;
-      kafka-[1-9] | cassandra | redis) echo "$word" ;;
-      *) usage_error "no server \`$word\`: kafka, kafka-1, cassandra, redis" ;;
+      kafka) for ((number = 1; number <= brokers; number++)); do echo "kafka-$number"; done ;;
+      cassandra) for ((number = 1; number <= nodes; number++)); do echo "cassandra-$number"; done ;;
+      kafka-[1-9] | cassandra-[1-9] | redis) echo "$word" ;;
+      *) usage_error "no server \`$word\`: kafka, kafka-1, cassandra, cassandra-1, redis" ;;
     esac
   done
 }
@@ -23,7 +24,9 @@ server_names() {
 server_port_names() {
   case $1 in
     kafka-*) echo "$1 controller-${1#kafka-}" ;;
-    cassandra) echo "cassandra storage jmx" ;;
+    cassandra-1) echo "cassandra storage jmx-1" ;;
+    # The others have the clients' and the ring's port from the first, at an address of their own.
+    cassandra-*) echo "jmx-${1#cassandra-}" ;;
     redis) echo "redis" ;;
   esac
 }
@@ -46,7 +49,7 @@ server_start() {
     alive "$entry/$name.process" && continue
     rm -f "$entry/$name.process"
     mkdir -p "$dir/data/$name"
-    if [[ $name == kafka-* ]]; then kafka_configure "$name"; fi
+    if [[ $name != redis ]]; then "$(kind "$name")_configure" "$name"; fi
     log_start[$name]=$(stat -c %s "$dir/logs/$name.log" 2>/dev/null || echo 0)
     launched+=("$name")
     setsid "$stack_home/stack" launch "$dir" "$name" </dev/null >>"$dir/logs/$name.log" 2>&1 &
@@ -72,7 +75,7 @@ server_await() {
     silent=()
     for name in "${pending[@]}"; do
       if alive "$entry/$name.process" && "$(kind "$name")_answers" "$name"; then
-        report "$name answers on 127.0.0.1:${port[$name]} after $(((${EPOCHREALTIME/[.,]/} - began) / 1000)) ms"
+        report "$name answers on $(server_address "$name") after $(((${EPOCHREALTIME/[.,]/} - began) / 1000)) ms"
         continue
       fi
       silent+=("$name")
@@ -97,15 +100,23 @@ server_failed() {
   failure "$1 $2; above are the last lines of its log ($dir/logs/$1.log)"
 }
 
+# server_address NAME: where clients find it.
+server_address() {
+  case $1 in
+    cassandra-*) printf '%s:%s' "$(cassandra_host "$1")" "${port[cassandra]}" ;;
+    *) printf '127.0.0.1:%s' "${port[$1]}" ;;
+  esac
+}
+
 # server_move NAME: other ports for it and its like (a broker's controller port is in the settings of all brokers), then again.
 server_move() {
-  local name
+  local name owned
   local -a like=()
   for name in "${servers[@]}"; do [[ $(kind "$name") != "$(kind "$1")" ]] || like+=("$name"); done
   report "a port of $1 was taken meanwhile: trying others"
   for name in "${like[@]}"; do
     end_groups 10 "$entry/$name.process"
-    unset "port[$name]"
+    for owned in $(server_port_names "$name"); do unset "port[$owned]"; done
     server_assign "$name"
   done
   settings_write

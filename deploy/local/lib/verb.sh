@@ -47,7 +47,7 @@ verb_fetch() {
 }
 
 verb_up() {
-  options_read "dir owner brokers jit" "$@"
+  options_read "dir owner brokers nodes jit" "$@"
   mkdir -p "$registry"
   instances_sweep
   [[ -n ${option[dir]:-} ]] || option[dir]=$(mktemp -d "${TMPDIR:-/tmp}/tidewater-XXXXXX")
@@ -76,11 +76,13 @@ up_settings() {
     keep=yes
     settings_read
     [[ ${option[brokers]:-$brokers} == "$brokers" ]] || usage_error "$dir holds a Kafka of $brokers brokers, which is for life"
+    [[ ${option[nodes]:-$nodes} == "$nodes" ]] || usage_error "$dir holds a Cassandra of $nodes nodes, which is for life"
   elif [[ -n $(ls -A "$dir" 2>/dev/null) ]]; then
     usage_error "$dir holds something else; give an empty or a new directory"
   fi
-  brokers=${option[brokers]:-$brokers} jit=${option[jit]:-$jit}
+  brokers=${option[brokers]:-$brokers} nodes=${option[nodes]:-$nodes} jit=${option[jit]:-$jit}
   [[ $brokers =~ ^[1-9]$ ]] || usage_error "--brokers takes 1 to 9"
+  [[ $nodes =~ ^[1-9]$ ]] || usage_error "--nodes takes 1 to 9"
   [[ $jit =~ ^(quick|full)$ ]] || usage_error "--jit takes quick or full"
   if [[ -n $owner && (! $owner =~ ^[0-9]+$ || -z $(birth "$owner" || true)) ]]; then usage_error "--owner $owner is no running process"; fi
   if ((${#words[@]} + ${#servers[@]} == 0)); then words=(kafka cassandra redis); fi
@@ -159,7 +161,7 @@ status_of() {
   for name in "${servers[@]}"; do
     pid=$(recorded "$entry/$name.process") || pid=-
     memory=$(awk '/^VmRSS/ { print int($2 / 1024) }' "/proc/$pid/status" 2>/dev/null || echo 0)
-    printf '  %-10s %-8s pid %-8s port %-6s %4s MiB\n' "$name" "$(server_state "$name")" "$pid" "${port[$name]}" "$memory"
+    printf '  %-11s %-8s pid %-8s %-15s %4s MiB\n' "$name" "$(server_state "$name")" "$pid" "$(server_address "$name")" "$memory"
   done
 }
 
@@ -178,7 +180,12 @@ verb_nodetool() {
     options_read "dir"
   fi
   instance_required
-  cassandra_nodetool "$@"
+  local node=cassandra-1
+  if [[ ${1:-} == cassandra-[1-9] ]]; then
+    node=$1
+    shift
+  fi
+  cassandra_nodetool "$node" "$@"
 }
 
 verb_server() {
