@@ -161,11 +161,11 @@ impl Columns {
         self.0.iter().position(|column| &*column.name == name)
     }
 
-    /// The fields of a row as read, in the order of the columns.
-    pub(super) fn decode(&self, cells: impl Iterator<Item = Option<CqlValue>>) -> Option<Row> {
+    /// The fields of a row as read, in the order of the columns; takes so many cells and no more.
+    pub(super) fn decode(&self, cells: &mut impl Iterator<Item = Option<CqlValue>>) -> Option<Row> {
         let mut row = Row::with_width(self.0.len());
-        for ((field, column), cell) in self.0.iter().enumerate().zip(cells) {
-            if let Some(value) = cell {
+        for (field, column) in self.0.iter().enumerate() {
+            if let Some(value) = cells.next()? {
                 row.set(field, column.encoding.decode(value)?);
             }
         }

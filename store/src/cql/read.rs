@@ -2,16 +2,14 @@
 
 use super::column::Columns;
 use super::fault::{Class, fault_of, fault_of_prepare, reason_of};
-use super::probe;
+use super::scan::{Scan, VersionScan, Walk};
 use super::session::Session;
 use super::table::{KEY, SYSTEM, TABLE};
 use super::writer::PrepareError;
 use schemas::{Profile, Row, Tenant, UserId, Version};
 use scylla::errors::ExecutionError;
-use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlValue, Row as Cells};
-use std::collections::VecDeque;
 use uuid::Uuid;
 
 /// One row of the table without its key.
@@ -39,6 +37,23 @@ impl ProfileRow {
     #[must_use]
     pub fn alive(&self) -> bool {
         self.version.is_some() && (self.dead.is_none() || self.live > self.dead)
+    }
+}
+
+/// A row, and of each of its values the change that wrote it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VersionedRow {
+    pub row: ProfileRow,
+    /// By field position, `None` where there is no value: of a cleared field the table does not tell which change
+    /// cleared it. A user has as many versions as changes of which something is left.
+    pub versions: Vec<Option<Version>>,
+}
+
+impl VersionedRow {
+    /// The version of the change that wrote the value of `field`; `None` if there is none.
+    #[must_use]
+    pub fn version_of(&self, field: usize) -> Option<Version> {
+        self.versions.get(field).copied().flatten()
     }
 }
 
@@ -70,80 +85,80 @@ impl From<ExecutionError> for ReadError {
 pub struct Reader {
     session: Session,
     columns: Columns,
+    values: Selection,
+    /// The same with the write time of every field.
+    versions: Selection,
+}
+
+/// What is selected, of one user and of a range of tokens.
+#[derive(Debug)]
+struct Selection {
     one: PreparedStatement,
-    all: PreparedStatement,
+    range: PreparedStatement,
 }
 
 impl Reader {
     /// Prepares the statements for `profile`.
     pub async fn prepare(session: &Session, profile: &Profile) -> Result<Self, PrepareError> {
         let columns = Columns::of(profile);
-        let [tenant, user_id] = KEY;
         let system = SYSTEM.iter().map(|(name, _)| *name);
         let names = KEY.into_iter().chain(system).chain(columns.iter().map(|column| &*column.name));
         let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
-        let all = format!("SELECT {} FROM \"{}\".\"{TABLE}\"", names.join(", "), session.keyspace());
-        let one = format!("{all} WHERE \"{tenant}\" = ? AND \"{user_id}\" = ?");
-        let one = prepare(session, one).await?;
-        let all = prepare(session, all).await?;
-        Ok(Self { session: session.clone(), columns, one, all })
+        let times: Vec<String> = columns.iter().map(|column| format!("WRITETIME(\"{}\")", column.name)).collect();
+        let values = Selection::prepare(session, &names).await?;
+        let versions = Selection::prepare(session, &[names, times].concat()).await?;
+        Ok(Self { session: session.clone(), columns, values, versions })
     }
 
     /// The row of a user; one without any cell is as if it were not there.
     pub async fn read(&self, tenant: &Tenant, user_id: &UserId) -> Result<Option<ProfileRow>, ReadError> {
-        let key = (tenant.as_str(), user_id.as_str());
-        let result = self.session.driver().execute_unpaged(&self.one, key).await?;
-        let result = result.into_rows_result().map_err(|_| ReadError::Foreign)?;
-        let cells = result.maybe_first_row::<Cells>().map_err(|_| ReadError::Foreign)?;
-        cells.map(|cells| decode(cells, &self.columns).map(|(_, _, row)| row).ok_or(ReadError::Foreign)).transpose()
+        let cells = self.first(&self.values.one, tenant, user_id).await?;
+        cells.map(|cells| decode(cells, &self.columns).map(|(_, row)| row).ok_or(ReadError::Foreign)).transpose()
+    }
+
+    /// The same with the version of every value: what export writes out, and what a replay would meet.
+    pub async fn read_versions(&self, tenant: &Tenant, user_id: &UserId) -> Result<Option<VersionedRow>, ReadError> {
+        let cells = self.first(&self.versions.one, tenant, user_id).await?;
+        cells
+            .map(|cells| decode_versions(cells, &self.columns).map(|(_, row)| row).ok_or(ReadError::Foreign))
+            .transpose()
     }
 
     /// Every row but the probe's, in the order of the tokens. A snapshot of nothing: rows may change meanwhile.
     #[must_use]
     pub fn scan(&self) -> Scan<'_> {
-        Scan { reader: self, page: VecDeque::new(), next: Some(PagingState::start()) }
+        Scan { walk: Walk::whole(&self.session, &self.values.range), columns: &self.columns }
+    }
+
+    /// The same with the version of every value, slice by slice of the ring, so that each request has little to do
+    /// however large the table is. Values and versions of one row are of one moment.
+    #[must_use]
+    pub fn scan_versions(&self) -> VersionScan<'_> {
+        VersionScan { walk: Walk::sliced(&self.session, &self.versions.range), columns: &self.columns }
+    }
+
+    async fn first(
+        &self,
+        statement: &PreparedStatement,
+        tenant: &Tenant,
+        user_id: &UserId,
+    ) -> Result<Option<Cells>, ReadError> {
+        let key = (tenant.as_str(), user_id.as_str());
+        let result = self.session.driver().execute_unpaged(statement, key).await?;
+        let result = result.into_rows_result().map_err(|_| ReadError::Foreign)?;
+        result.maybe_first_row::<Cells>().map_err(|_| ReadError::Foreign)
     }
 }
 
-/// A walk over the table, page by page.
-#[derive(Debug)]
-pub struct Scan<'a> {
-    reader: &'a Reader,
-    page: VecDeque<Cells>,
-    /// Where the next page starts; `None` after the last.
-    next: Option<PagingState>,
-}
-
-impl Scan<'_> {
-    /// The next row, `None` after the last. After [`ReadError::Unreachable`] call again: no row is left out.
-    pub async fn next(&mut self) -> Result<Option<(Tenant, UserId, ProfileRow)>, ReadError> {
-        loop {
-            while let Some(cells) = self.page.pop_front() {
-                if !is_probe(&cells) {
-                    let (tenant, user_id, row) = decode(cells, &self.reader.columns).ok_or(ReadError::Foreign)?;
-                    let (tenant, user_id) =
-                        Tenant::new(&tenant).zip(UserId::new(&user_id)).ok_or(ReadError::Foreign)?;
-                    return Ok(Some((tenant, user_id, row)));
-                }
-            }
-            let Some(from) = self.next.clone() else {
-                return Ok(None);
-            };
-            let (result, following) =
-                self.reader.session.driver().execute_single_page(&self.reader.all, (), from).await?;
-            let result = result.into_rows_result().map_err(|_| ReadError::Foreign)?;
-            let rows = result.rows::<Cells>().map_err(|_| ReadError::Foreign)?;
-            self.page = rows.collect::<Result<_, _>>().map_err(|_| ReadError::Foreign)?;
-            self.next = match following {
-                PagingStateResponse::HasMorePages { state } => Some(state),
-                PagingStateResponse::NoMorePages => None,
-            };
-        }
+impl Selection {
+    async fn prepare(session: &Session, names: &[String]) -> Result<Self, PrepareError> {
+        let [tenant, user_id] = KEY;
+        let all = format!("SELECT {} FROM \"{}\".\"{TABLE}\"", names.join(", "), session.keyspace());
+        let token = format!("TOKEN(\"{tenant}\", \"{user_id}\")");
+        let one = prepare(session, format!("{all} WHERE \"{tenant}\" = ? AND \"{user_id}\" = ?")).await?;
+        let range = prepare(session, format!("{all} WHERE {token} >= ? AND {token} <= ?")).await?;
+        Ok(Self { one, range })
     }
-}
-
-fn is_probe(cells: &Cells) -> bool {
-    matches!(cells.columns.first(), Some(Some(CqlValue::Text(tenant))) if tenant == probe::KEY.tenant)
 }
 
 async fn prepare(session: &Session, text: String) -> Result<PreparedStatement, PrepareError> {
@@ -155,9 +170,23 @@ async fn prepare(session: &Session, text: String) -> Result<PreparedStatement, P
     Ok(statement)
 }
 
-/// Key, then ours, then the fields, as selected.
-fn decode(cells: Cells, columns: &Columns) -> Option<(String, String, ProfileRow)> {
+/// Key, then ours, then the fields, as selected. `None` for what no change can have written.
+pub(super) fn decode(cells: Cells, columns: &Columns) -> Option<((Tenant, UserId), ProfileRow)> {
+    decode_front(&mut cells.columns.into_iter(), columns)
+}
+
+/// The same, and behind it the write time of every field.
+pub(super) fn decode_versions(cells: Cells, columns: &Columns) -> Option<((Tenant, UserId), VersionedRow)> {
     let mut cells = cells.columns.into_iter();
+    let (key, row) = decode_front(&mut cells, columns)?;
+    let versions = cells.map(|cell| written_by(optional(cell, CqlValue::as_bigint)?)).collect::<Option<_>>()?;
+    Some((key, VersionedRow { row, versions }))
+}
+
+fn decode_front(
+    cells: &mut impl Iterator<Item = Option<CqlValue>>,
+    columns: &Columns,
+) -> Option<((Tenant, UserId), ProfileRow)> {
     let (tenant, user_id) = (text(cells.next()?)??, text(cells.next()?)??);
     let row = ProfileRow {
         live: version(cells.next()?)?,
@@ -169,7 +198,15 @@ fn decode(cells: Cells, columns: &Columns) -> Option<(String, String, ProfileRow
         offset: optional(cells.next()?, |value| value.as_bigint())?,
         row: columns.decode(cells)?,
     };
-    Some((tenant, user_id, row))
+    Some((Tenant::new(&tenant).zip(UserId::new(&user_id))?, row))
+}
+
+/// The version of the change whose cells stand at `timestamp`. Outer `None`: cells of a change never do.
+fn written_by(timestamp: Option<i64>) -> Option<Option<Version>> {
+    match timestamp {
+        None => Some(None),
+        Some(timestamp) => Version::new(timestamp ^ 1).map(Some),
+    }
 }
 
 /// Outer `None`: not of that type.
@@ -206,6 +243,15 @@ mod tests {
             dead: dead.and_then(Version::new),
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn cells_of_a_change_stand_one_above_its_version() {
+        let version = Version::new(8_004).unwrap();
+        assert_eq!(written_by(Some(version.cells())), Some(Some(version)));
+        assert_eq!(written_by(None), Some(None));
+        assert_eq!(written_by(Some(version.get())), None, "where only deletions stand");
+        assert_eq!(written_by(Some(-7)), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use schemas::{Change, FieldSet, FieldValue, Op, Origin, Profile, Row, Tenant, Us
 use std::time::Duration;
 use store::cql::{
     Blame, Class, Config, ConnectError, Difference, GC_GRACE_MIN, Keyspace, Model, Plan, PrepareError, ProfileRow,
-    Reader, Replication, Session, Table, TableError, Writer, merge,
+    ReadError, Reader, Replication, Session, Table, TableError, Writer, merge,
 };
 use uuid::Uuid;
 
@@ -462,6 +462,44 @@ async fn no_server_and_no_such_data_centre_are_said_plainly() {
 }
 
 #[tokio::test]
+async fn each_value_is_read_with_the_version_that_wrote_it() {
+    let house = House::build("versions", FOUR).await;
+    let mut patch = setting(change("ada", Op::Patch, 24), 1, text("ada@example.com"));
+    patch.unset.insert(2);
+    let changes = [
+        setting(setting(change("ada", Op::Upsert, 16), 0, text("Ada")), 2, FieldValue::Long(7)),
+        patch,
+        setting(change("ada", Op::Patch, 8), 3, FieldValue::Bytes(vec![1])),
+        change("bob", Op::Delete, 8),
+        setting(change("bob", Op::Patch, 20), 0, text("Bob")),
+    ];
+    for change in &changes {
+        house.writer.write(&[change]).await.unwrap();
+    }
+    let read = async |user: &str| {
+        let row = house.reader.read_versions(&Tenant::default(), &UserId::new(user).unwrap()).await.unwrap();
+        row.inspect(|row| assert_eq!(row.versions.len(), 4))
+    };
+    let ada = read("ada").await.unwrap();
+    assert_eq!(ada.row, house.read("ada").await);
+    assert_eq!(ada.versions, [Version::new(16), Version::new(24), None, None], "nothing is told of what is cleared");
+    let bob = read("bob").await.unwrap();
+    assert_eq!((bob.row.dead, bob.version_of(0)), (Version::new(8), Version::new(20)));
+    assert_eq!(bob.version_of(1), None);
+    assert_eq!(read("eve").await, None);
+
+    let mut scan = house.reader.scan_versions();
+    let mut scanned = std::collections::HashMap::new();
+    while let Some((_, user_id, row)) = scan.next().await.unwrap() {
+        scanned.insert(user_id, row);
+    }
+    assert_eq!(scanned.len(), 2);
+    assert_eq!(scanned[&UserId::new("ada").unwrap()], ada);
+    assert_eq!(scanned[&UserId::new("bob").unwrap()], bob);
+    house.tear_down().await;
+}
+
+#[tokio::test]
 async fn everybody_is_scanned_once_over_many_pages() {
     let house = House::build("scan", FOUR).await;
     let users = 12_000;
@@ -482,5 +520,32 @@ async fn everybody_is_scanned_once_over_many_pages() {
         assert!(seen.insert(user_id), "nobody is seen twice");
     }
     assert_eq!(seen.len(), users);
+
+    // The same through a wire that breaks every now and then: nobody is left out, nobody comes twice.
+    let relay = Relay::to(&servers::cassandra()[0]);
+    let session = Session::connect(&Config { nodes: vec![relay.address()], ..config("scan") }).await.unwrap();
+    let reader = Reader::prepare(&session, &house.profile).await.unwrap();
+    let (mut scan, mut again, mut breaks) = (reader.scan_versions(), std::collections::HashSet::new(), 0);
+    loop {
+        match scan.next().await {
+            Ok(None) => break,
+            Ok(Some((_, user_id, row))) => {
+                assert_eq!(row.row.version, Version::new(8));
+                assert!(again.insert(user_id), "nobody is seen twice");
+                if again.len() % 4_000 == 0 {
+                    relay.cut();
+                }
+            }
+            Err(error) => {
+                assert!(matches!(error, ReadError::Unreachable(_)), "{error}");
+                breaks += 1;
+                assert!(breaks < 200, "it does not come back");
+                relay.mend();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    assert!(breaks > 0, "the wire was never cut in the middle of a request");
+    assert_eq!(again, seen);
     house.tear_down().await;
 }
