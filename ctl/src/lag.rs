@@ -25,7 +25,7 @@ const OVERWRITE: &str = "\u{1b}[H\u{1b}[J";
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  tidewater lag                     every partition of every stage, once
+  tidewater lag                     every partition of every topic and stage, once
   tidewater lag --stage sink        one stage
   tidewater lag --watch             again every 2 seconds, until interrupted
   tidewater lag --json | jq 'map(.records) | add'")]
@@ -41,10 +41,12 @@ pub(crate) struct Lag {
     json: bool,
 }
 
-/// One partition of one stage.
+/// One partition of one topic that a stage reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Behind {
     stage: Stage,
+    /// Without the prefix.
+    topic: &'static str,
     partition: i32,
     committed: Option<i64>,
     high: i64,
@@ -79,17 +81,19 @@ impl Lag {
     async fn look(&self, log: &Log, admin: &Admin) -> Result<Vec<Behind>, Error> {
         let mut behind = Vec::new();
         for stage in Stage::ALL.into_iter().filter(|stage| self.stage.is_none_or(|only| only == *stage)) {
-            let topic = log.topic(stage.topic());
             let group = Group::new(log.kafka(), &log.cluster.group(stage.as_str()))?;
-            let watermarks = admin.watermarks(&topic).await?;
-            let committed = group.committed(&topic, i32::try_from(watermarks.len()).unwrap_or(i32::MAX)).await?;
-            let mut rows = rows_of(stage, &watermarks, &committed);
-            let oldest = oldest_of(log, &topic, &rows).await?;
-            let now = Clock::system().now_ms();
-            for row in &mut rows {
-                row.oldest_ms = oldest.get(&row.partition).map(|at| now.saturating_sub(*at).max(0));
+            for name in stage.topics() {
+                let topic = log.topic(name);
+                let watermarks = admin.watermarks(&topic).await?;
+                let committed = group.committed(&topic, i32::try_from(watermarks.len()).unwrap_or(i32::MAX)).await?;
+                let mut rows = rows_of(stage, name, &watermarks, &committed);
+                let oldest = oldest_of(log, &topic, &rows).await?;
+                let now = Clock::system().now_ms();
+                for row in &mut rows {
+                    row.oldest_ms = oldest.get(&row.partition).map(|at| now.saturating_sub(*at).max(0));
+                }
+                behind.extend(rows);
             }
-            behind.extend(rows);
         }
         Ok(behind)
     }
@@ -99,6 +103,7 @@ impl Behind {
     fn to_json(&self) -> Value {
         json!({
             "stage": self.stage.as_str(),
+            "topic": self.topic,
             "partition": self.partition,
             "committed": self.committed,
             "end": self.high,
@@ -109,7 +114,12 @@ impl Behind {
 }
 
 /// Ages are left open: they take a look at the records.
-fn rows_of(stage: Stage, watermarks: &[Watermarks], committed: &[Option<Committed>]) -> Vec<Behind> {
+fn rows_of(
+    stage: Stage,
+    topic: &'static str,
+    watermarks: &[Watermarks],
+    committed: &[Option<Committed>],
+) -> Vec<Behind> {
     let mut rows = Vec::with_capacity(watermarks.len());
     for (held, committed) in watermarks.iter().zip(committed) {
         let committed = committed.as_ref().map(|committed| committed.offset);
@@ -117,6 +127,7 @@ fn rows_of(stage: Stage, watermarks: &[Watermarks], committed: &[Option<Committe
         let next = committed.unwrap_or(held.low).max(held.low);
         rows.push(Behind {
             stage,
+            topic,
             partition: held.partition,
             committed,
             high: held.high,
@@ -147,6 +158,7 @@ async fn oldest_of(log: &Log, topic: &str, rows: &[Behind]) -> Result<BTreeMap<i
 fn table_of(behind: &[Behind]) -> Table {
     let mut table = Table::new(&[
         Column::Text("stage"),
+        Column::Text("topic"),
         Column::Number("partition"),
         Column::Number("committed"),
         Column::Number("end"),
@@ -156,6 +168,7 @@ fn table_of(behind: &[Behind]) -> Table {
     for row in behind {
         table.push([
             row.stage.to_string(),
+            row.topic.to_owned(),
             row.partition.to_string(),
             row.committed.map_or_else(|| "never".to_owned(), |offset| offset.to_string()),
             row.high.to_string(),
@@ -197,20 +210,21 @@ mod tests {
     #[test]
     fn a_partition_counts_from_its_commit_or_from_what_is_left_to_read() {
         let watermarks = [held(0, 0, 10), held(1, 5, 10), held(2, 5, 10), held(3, 0, 0)];
-        let rows = rows_of(Stage::Enrich, &watermarks, &[committed(0, 4), None, committed(2, 1), committed(3, 0)]);
+        let rows = rows_of(Stage::Enrich, "t", &watermarks, &[committed(0, 4), None, committed(2, 1), committed(3, 0)]);
         assert_eq!(rows.iter().map(|row| row.records).collect::<Vec<_>>(), [6, 5, 5, 0]);
     }
 
     #[test]
     fn the_table_says_never_where_nothing_was_committed() {
-        let mut rows = rows_of(Stage::Validate, &[held(0, 0, 1_200), held(1, 0, 7)], &[committed(0, 1_200), None]);
+        let watermarks = [held(0, 0, 1_200), held(1, 0, 7)];
+        let mut rows = rows_of(Stage::Validate, "changes.raw.v1", &watermarks, &[committed(0, 1_200), None]);
         rows[1].oldest_ms = Some(2_000);
         let mut out = Vec::new();
         table_of(&rows).write(&mut out).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
-        stage     partition  committed   end  records  oldest
-        validate          0       1200  1200        0       -
-        validate          1      never     7        7   2.0 s
+        stage     topic           partition  committed   end  records  oldest
+        validate  changes.raw.v1          0       1200  1200        0       -
+        validate  changes.raw.v1          1      never     7        7   2.0 s
         ");
         assert_eq!(summary_of(&rows), "validate 7 records, oldest 2.0 s");
     }

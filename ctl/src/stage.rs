@@ -1,4 +1,4 @@
-//! The stages of the path: which group reads which topic.
+//! The stages of the path: which group reads which topics.
 
 use clap::ValueEnum;
 use schemas::topics;
@@ -24,12 +24,12 @@ impl Stage {
         }
     }
 
-    /// The topic it reads, without the prefix.
-    pub(crate) fn topic(self) -> &'static str {
+    /// The topics it reads, without the prefix; the one that changes come by first.
+    pub(crate) fn topics(self) -> &'static [&'static str] {
         match self {
-            Self::Validate => topics::RAW,
-            Self::Enrich => topics::VALID,
-            Self::Sink => topics::ENRICHED,
+            Self::Validate => &[topics::RAW, topics::PINNED],
+            Self::Enrich => &[topics::VALID],
+            Self::Sink => &[topics::ENRICHED],
         }
     }
 

@@ -11,7 +11,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 pub(super) struct Pace {
     admin: Admin,
-    routes: Vec<(Stage, String, Group)>,
+    routes: Vec<(Stage, Vec<String>, Group)>,
 }
 
 /// Where one stage stands.
@@ -40,7 +40,7 @@ impl Pace {
         let mut routes = Vec::new();
         for stage in Stage::ALL {
             let group = Group::new(log.kafka(), &log.cluster.group(stage.as_str()))?;
-            routes.push((stage, log.topic(stage.topic()), group));
+            routes.push((stage, stage.topics().iter().map(|name| log.topic(name)).collect(), group));
         }
         Ok(Self { admin: Admin::new(log.kafka())?, routes })
     }
@@ -52,16 +52,18 @@ impl Pace {
     /// If the brokers do not answer.
     pub(super) async fn look(&self) -> Result<Vec<Standing>, Error> {
         let mut standings = Vec::with_capacity(self.routes.len());
-        for (stage, topic, group) in &self.routes {
-            let held = self.admin.watermarks(topic).await?;
-            let committed = group.committed(topic, i32::try_from(held.len()).unwrap_or(i32::MAX)).await?;
-            let (mut settled, mut behind) = (0, 0);
-            for (held, committed) in held.iter().zip(&committed) {
-                let next = committed.as_ref().map_or(held.low, |committed| committed.offset);
-                settled += next.saturating_sub(held.low);
-                behind += held.high.saturating_sub(next).max(0);
+        for (stage, topics, group) in &self.routes {
+            let (mut settled, mut behind, mut is_held) = (0, 0, true);
+            for topic in topics {
+                let held = self.admin.watermarks(topic).await?;
+                let committed = group.committed(topic, i32::try_from(held.len()).unwrap_or(i32::MAX)).await?;
+                for (held, committed) in held.iter().zip(&committed) {
+                    let next = committed.as_ref().map_or(held.low, |committed| committed.offset);
+                    settled += next.saturating_sub(held.low);
+                    behind += held.high.saturating_sub(next).max(0);
+                }
+                is_held &= committed.iter().all(Option::is_some);
             }
-            let is_held = committed.iter().all(Option::is_some);
             standings.push(Standing { stage: *stage, settled, behind, is_held });
         }
         Ok(standings)

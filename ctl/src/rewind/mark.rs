@@ -162,7 +162,9 @@ impl<'t> Search<'t> {
         let mut reader = Reader::open(log.kafka(), topic, &spans)?;
         while !spans.is_empty() {
             let Some(record) = reader.next().await? else { break };
-            self.see(record.headers.last(headers::ORIGIN), record.headers.last(headers::VERSION));
+            if !was_refused_on_pinned(record.headers.last(headers::TOPIC)) {
+                self.see(record.headers.last(headers::ORIGIN), record.headers.last(headers::VERSION));
+            }
             if self.is_settled(record.place.partition) {
                 spans.retain(|span| !self.is_settled(span.partition));
             }
@@ -185,6 +187,11 @@ impl<'t> Search<'t> {
         let found = self.found.get(&partition).map(|anchor| anchor.offset);
         *target == 0 || found.is_some_and(|offset| offset + 1 >= *target)
     }
+}
+
+/// Whether a dead letter is of a record that brought its place in history: nobody has checked what it says of it.
+fn was_refused_on_pinned(topic: Option<&Bytes>) -> bool {
+    topic.and_then(|topic| std::str::from_utf8(topic).ok()).is_some_and(topics::is_pinned)
 }
 
 /// Partition, offset and place of a change that `validate` gave its version to; `None` of any other record.

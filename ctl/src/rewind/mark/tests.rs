@@ -94,6 +94,16 @@ fn only_a_version_that_the_fold_gave_is_an_anchor() {
     }
 }
 
+/// A letter of `version-in-future` may name a raw origin: believed, it would push every later version into the future.
+#[test]
+fn what_was_refused_on_pinned_is_no_anchor() {
+    assert!(was_refused_on_pinned(text("tidewater.changes.pinned.v1").as_ref()));
+    for other in ["tidewater.changes.raw.v1", "tidewater.changes.valid.v1", ""] {
+        assert!(!was_refused_on_pinned(text(other).as_ref()), "{other}");
+    }
+    assert!(!was_refused_on_pinned(None), "a record of valid says nothing of the kind");
+}
+
 #[test]
 fn the_floor_is_read_back_from_what_was_written() {
     assert_eq!(floor_of(&Fold::new(800).metadata(123_456)), Some(800));
