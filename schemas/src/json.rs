@@ -16,9 +16,11 @@
 //! | timestamp-micros | RFC 3339, `"2026-11-22T10:00:00.123456Z"`; what is finer than a microsecond is cut off |
 
 mod blame;
+mod draft;
 mod fields;
 mod value;
 
+pub use draft::Written;
 pub use fields::Fields;
 
 use crate::profile::{Kind, Profile};

@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod avro;
+pub mod backfill;
 pub mod calendar;
 pub mod change;
 pub mod draft;
@@ -25,6 +26,7 @@ pub mod topics;
 pub mod version;
 
 pub use avro::{Codec, DecodeError, EncodeError};
+pub use backfill::Backfill;
 pub use change::{Change, Op, Tenant, UserId};
 pub use draft::Draft;
 pub use origin::Origin;
