@@ -5,11 +5,32 @@
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher as _, RandomState};
 use std::time::Duration;
 
 /// No wait is shorter: full jitter may draw zero, and a loop must not spin on it.
 const WAIT_MIN: Duration = Duration::from_millis(1);
+
+/// How long the pauses between two tries of the same work are, and where their jitter comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pauses {
+    pub min: Duration,
+    pub max: Duration,
+    /// The same seed gives the same pauses again; `None` takes the system's randomness.
+    pub seed: Option<u64>,
+}
+
+impl Pauses {
+    /// The pauses of one piece of work. `salt` tells it from others, so that one seed does not make all pause alike,
+    /// in whatever order they come to fail.
+    #[must_use]
+    pub fn schedule(&self, salt: impl Hash) -> Schedule {
+        let Some(seed) = self.seed else { return Schedule::new(self.min, self.max) };
+        let mut hasher = DefaultHasher::new();
+        (seed, salt).hash(&mut hasher);
+        Schedule::seeded(self.min, self.max, hasher.finish())
+    }
+}
 
 /// Waits for the tries of one operation: each between 1 ms and an interval that starts at `initial` and doubles up
 /// to `max`. Spread like that, clients that failed together do not come back together.
@@ -90,6 +111,17 @@ mod tests {
         };
         assert_eq!(waits(7), waits(7));
         assert_ne!(waits(7), waits(8));
+    }
+
+    #[test]
+    fn one_seed_gives_each_piece_of_work_pauses_of_its_own() {
+        let waits = |seed, salt: u8| {
+            let mut schedule = Pauses { min: INITIAL, max: MAX, seed: Some(seed) }.schedule(salt);
+            (0..20).map(|_| schedule.next_wait()).collect::<Vec<_>>()
+        };
+        assert_eq!(waits(7, 1), waits(7, 1));
+        assert_ne!(waits(7, 1), waits(7, 2));
+        assert_ne!(waits(7, 1), waits(8, 1));
     }
 
     #[test]

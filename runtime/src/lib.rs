@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod boot;
+pub mod breaker;
 pub mod clock;
 pub mod config;
 pub mod dead;
@@ -16,6 +17,7 @@ pub mod limits;
 pub mod logs;
 pub mod memory;
 mod partition;
+pub mod permits;
 pub mod record;
 pub mod source;
 pub mod stage;

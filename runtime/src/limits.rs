@@ -1,5 +1,6 @@
 //! Every bound of a worker in one place; what memory it may take is a sum of these.
 
+use crate::backoff::Pauses;
 use crate::config::{ByteSize, Section, Settings};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct Limits {
     /// First and longest pause between two tries of the same work.
     pub retry_min: Duration,
     pub retry_max: Duration,
+    /// Seed of the jitter between tries, for runs that are to be repeated; `None` takes the system's randomness.
+    pub retry_seed: Option<u64>,
 }
 
 impl Default for Limits {
@@ -36,6 +39,7 @@ impl Default for Limits {
             commit_every: Duration::from_millis(500),
             retry_min: Duration::from_millis(20),
             retry_max: Duration::from_secs(5),
+            retry_seed: None,
         }
     }
 }
@@ -69,6 +73,7 @@ impl Settings for Limits {
                 .default(own.commit_every),
             retry_min: section.duration("retry_min", first).between(ms(1), ms(10_000)).default(own.retry_min),
             retry_max: section.duration("retry_max", longest).between(ms(10), ms(300_000)).default(own.retry_max),
+            retry_seed: own.retry_seed,
         }
     }
 }
@@ -78,6 +83,12 @@ fn in_flight(size: ByteSize) -> usize {
 }
 
 impl Limits {
+    /// Pauses between two tries of the same work.
+    #[must_use]
+    pub fn pauses(&self) -> Pauses {
+        Pauses { min: self.retry_min, max: self.retry_max, seed: self.retry_seed }
+    }
+
     /// Records that one lane may hold: those that wait and those of the batch that is out.
     #[must_use]
     pub fn lane_len_max(&self) -> usize {

@@ -90,12 +90,30 @@ impl Telemetry {
     /// `<service>_<name>`: goes up and down.
     #[must_use]
     pub fn gauge(&self, name: &str, about: &'static str) -> Gauge {
-        let gauge = Gauge::default();
-        let shown = gauge.clone();
+        self.gauges(name, about, [Vec::new()]).pop().unwrap_or_default()
+    }
+
+    /// One gauge for each set of labels, all of one name; in the order given.
+    #[must_use]
+    pub fn gauges(
+        &self,
+        name: &str,
+        about: &'static str,
+        labels: impl IntoIterator<Item = Vec<(&'static str, &'static str)>>,
+    ) -> Vec<Gauge> {
+        let cells: Vec<(Gauge, Vec<KeyValue>)> =
+            labels.into_iter().map(|labels| (Gauge::default(), attributes(labels))).collect();
+        let gauges = cells.iter().map(|(gauge, _)| gauge.clone()).collect();
         let meter = self.provider.meter(self.service);
         let builder = meter.i64_observable_gauge(self.name(name)).with_description(about);
-        let _registered_for_good = builder.with_callback(move |observer| observer.observe(shown.get(), &[])).build();
-        gauge
+        let _registered_for_good = builder
+            .with_callback(move |observer| {
+                for (gauge, labels) in &cells {
+                    observer.observe(gauge.get(), labels);
+                }
+            })
+            .build();
+        gauges
     }
 
     /// `<service>_<name>_seconds`: how old something is when somebody looks, 0 if there is nothing.
