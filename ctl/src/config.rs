@@ -9,7 +9,8 @@ use std::path::Path;
 use store::cql;
 
 /// Sections that only the services read.
-const OF_SERVICES: [&str; 8] = ["enrich", "http", "limits", "log", "process", "redis", "shutdown", "sink"];
+const OF_SERVICES: [&str; 9] =
+    ["enrich", "http", "limits", "log", "process", "redis", "shutdown", "sink", "telemetry"];
 
 /// The log of an installation: its topics and groups.
 #[derive(Clone, Debug)]
@@ -93,6 +94,7 @@ mod tests {
         limits.lanes = 4
         enrich.tables = "tables"
         redis.password_file = "/nowhere"
+        telemetry.otlp_endpoint = "http://127.0.0.1:4318"
     "#;
 
     #[test]

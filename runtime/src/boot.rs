@@ -29,12 +29,13 @@ use crate::clock::Clock;
 use crate::config::{self, Declarations, Given, Loaded, Section, Settings};
 use crate::health::Health;
 use crate::lifecycle::{Failure, Lifecycle};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{self, Telemetry};
 use crate::{http, lifecycle, logs};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use std::fmt::Display;
 use std::future::Future;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ struct Process {
     log: logs::Config,
     http: http::Config,
     shutdown: lifecycle::Config,
+    telemetry: telemetry::Config,
     worker_threads: Option<usize>,
 }
 
@@ -87,6 +89,7 @@ impl Process {
             log: section.section("log"),
             http: section.within("http", |section| http::Config::read(section, service.admin_port)),
             shutdown: section.section("shutdown"),
+            telemetry: section.section("telemetry"),
             worker_threads: section
                 .within("process", |section| section.count("worker_threads", threads).between(1, 1024).optional()),
         }
@@ -185,7 +188,17 @@ where
             return ExitCode::from(Failure::component(error).exit_code());
         }
     };
-    let ended = own.block_on(live_through(service, &process, parts.handle().clone(), run));
+    // Here and not on a runtime, on which the client of a collector must neither begin nor end.
+    let telemetry = match Telemetry::exporting(service.name, &process.telemetry) {
+        // Never dropped: that would flush it once more, also for someone who wants to leave at once.
+        Ok(telemetry) => ManuallyDrop::new(telemetry),
+        Err(error) => {
+            tracing::error!(error = %logs::chain(&error), "telemetry could not be started");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let ended =
+        own.block_on(live_through(service, &process, (parts.handle().clone(), Telemetry::clone(&telemetry)), run));
     // Not dropped: that would wait for tasks that do not yield, and every budget has been given already.
     parts.shutdown_background();
     let code = ended.as_ref().map_or_else(Failure::exit_code, |()| 0);
@@ -205,7 +218,12 @@ fn start_threads(process: &Process) -> io::Result<(Runtime, Runtime)> {
     Ok((own, parts.build()?))
 }
 
-async fn live_through<F, Fut>(service: &Service, process: &Process, parts: Handle, run: F) -> Result<(), Failure>
+async fn live_through<F, Fut>(
+    service: &Service,
+    process: &Process,
+    (parts, telemetry): (Handle, Telemetry),
+    run: F,
+) -> Result<(), Failure>
 where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = Result<(), Failure>> + Send + 'static,
@@ -214,7 +232,6 @@ where
     let health = Health::new();
     let started = health.condition("started", "starting");
     let lifecycle = Lifecycle::new(health.clone(), parts);
-    let telemetry = Telemetry::new(service.name).map_err(Failure::component)?;
     let admin = match http::Server::bind(&process.http, health.clone(), telemetry.clone()).await {
         Ok(server) => server,
         Err(error) => {
@@ -227,7 +244,7 @@ where
         service: service.name,
         lifecycle: lifecycle.clone(),
         health,
-        telemetry,
+        telemetry: telemetry.clone(),
         clock: Clock::system(),
         admin: admin.address(),
     };
@@ -249,8 +266,13 @@ where
         () = signals.next() => lifecycle.leave(),
         () = lifecycle.leaving() => {}
     }
+    let wind_down = async {
+        let ended = lifecycle.wind_down(process.shutdown.grace).await;
+        telemetry.flush().await;
+        ended
+    };
     tokio::select! {
-        ended = lifecycle.wind_down(process.shutdown.grace) => ended,
+        ended = wind_down => ended,
         () = signals.next() => {
             warn!("second signal, leaving at once");
             Err(Failure::DrainRanOut)

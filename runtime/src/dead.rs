@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::fault::{Fault, Rejection};
 use crate::record::{Headers, Outgoing};
-use crate::stage::{Refused, Rejected, Sink};
+use crate::stage::{Destination, Refused, Rejected, Sink};
 use tracing::error;
 
 /// Header names of ours begin so, in any case; on input they are dropped, because only we may say them.
@@ -68,6 +68,10 @@ impl<W: Sink<Item = Outgoing>> Sink for DeadLetters<W> {
             })
             .collect();
         self.topic.write(&stripped).await
+    }
+
+    fn destination(&self) -> Destination<'_> {
+        self.topic.destination()
     }
 }
 

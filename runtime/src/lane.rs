@@ -9,6 +9,7 @@ use crate::ledger::{Epoch, Ticket};
 use crate::limits::Limits;
 use crate::record::Record;
 use crate::stage::{Admitted, Rejected, Sink, Stage};
+use crate::telemetry::{BatchSpan, Traces};
 use crate::trouble::Troubles;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -44,6 +45,7 @@ pub(crate) struct Shop<P, W, D> {
     pub(crate) limits: Limits,
     pub(crate) troubles: Troubles,
     pub(crate) metrics: crate::telemetry::WorkerMetrics,
+    pub(crate) traces: Traces,
 }
 
 /// One lane's task. Ends when its sender is dropped and the queue is empty, when it is cancelled, or with a fatal fault.
@@ -76,9 +78,15 @@ where
         let batch_len_max = self.shop.limits.batch_len_max;
         let mut batch = Vec::with_capacity(batch_len_max);
         while self.jobs.recv_many(&mut batch, batch_len_max).await > 0 {
-            let (records, tickets) = batch.drain(..).map(|job| (job.admitted, job.ticket)).unzip();
-            let outcome = self.turn(records).await.map(|()| tickets);
+            let (records, tickets): (Vec<Admitted>, Vec<Ticket>) =
+                batch.drain(..).map(|job| (job.admitted, job.ticket)).unzip();
+            let span = self.shop.traces.process(&records);
+            let outcome = self.turn(records, &span).await.map(|()| tickets);
             let over = outcome.is_err();
+            if over {
+                span.failed();
+            }
+            drop(span);
             let report = Report { epoch: self.epoch, lane: self.index, outcome };
             if self.reports.send(report).await.is_err() || over {
                 return;
@@ -87,7 +95,7 @@ where
     }
 
     /// One batch. When it returns, every record of it is durable in the sink or in the dead letters.
-    async fn turn(&self, batch: Vec<Admitted>) -> Result<(), Fault> {
+    async fn turn(&self, batch: Vec<Admitted>, span: &BatchSpan) -> Result<(), Fault> {
         let shop = &*self.shop;
         let mut forwards = Vec::with_capacity(batch.len());
         let mut origins = Vec::with_capacity(batch.len());
@@ -105,7 +113,9 @@ where
         }
         if !forwards.is_empty() {
             let started = Instant::now();
+            let writing = span.write(shop.sink.destination(), forwards.len());
             let refused = self.watched(self.retry(|| shop.sink.write(&forwards))).await?;
+            drop(writing);
             shop.metrics.write.record(started.elapsed());
             shop.metrics.forwarded.add(forwards.len().saturating_sub(refused.len()) as u64);
             for (at, rejection) in refused {
@@ -117,7 +127,9 @@ where
             }
         }
         // Behind the forwards, so that a user's later changes are not seen before an earlier one is known as rejected.
+        span.settled(rejections.len());
         if !rejections.is_empty() {
+            let _writing = span.write(shop.dead.destination(), rejections.len());
             self.bury(batch, rejections).await?;
         }
         Ok(())

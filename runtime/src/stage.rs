@@ -60,6 +60,23 @@ pub trait Sink: Send + Sync + 'static {
     /// # Errors
     /// A fault; after a transient one the whole batch is written again.
     fn write(&self, batch: &[Self::Item]) -> impl Future<Output = Result<Refused, Fault>> + Send;
+
+    /// Where it writes, for the spans of its writes.
+    fn destination(&self) -> Destination<'_> {
+        Destination::Unnamed
+    }
+}
+
+/// What a span calls the place of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination<'s> {
+    Topic(&'s str),
+    /// `system` as OpenTelemetry names databases.
+    Table {
+        system: &'static str,
+        table: &'static str,
+    },
+    Unnamed,
 }
 
 /// Positions in the batch that the store refused for good, in order; nearly always empty.

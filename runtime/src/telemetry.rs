@@ -1,4 +1,5 @@
-//! Numbers about the process, for `/metrics`: the only file that touches OpenTelemetry and Prometheus.
+//! Numbers about the process and spans of its batches, for `/metrics` and for a collector: the only place that touches
+//! OpenTelemetry and Prometheus.
 //!
 //! Counting is one atomic addition: labels are resolved when a metric is made, and OpenTelemetry reads the numbers
 //! when somebody scrapes. Labels are enums, never data.
@@ -6,11 +7,23 @@
 use crate::clock::Clock;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram as OtelHistogram, MeterProvider as _};
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::{Registry, TextEncoder};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::warn;
+
+mod otlp;
+mod traces;
+
+pub use otlp::{Config, Endpoint, Ratio};
+pub(crate) use traces::BatchSpan;
+pub use traces::Traces;
 
 /// Seconds a write may take, from a hit in memory to the driver's timeouts.
 const SECONDS_BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -24,7 +37,12 @@ pub struct Telemetry {
     service: &'static str,
     registry: Registry,
     provider: SdkMeterProvider,
+    /// Where spans go; none if no collector is named.
+    spans: Option<SdkTracerProvider>,
 }
+
+/// What may be left to send when the process ends, and the threads that send it, have this long.
+const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 
 /// The numbers could not be set up or gathered: a name or a label is not what Prometheus takes.
 #[derive(Debug, thiserror::Error)]
@@ -33,12 +51,25 @@ pub enum Error {
     SetUp(#[source] opentelemetry_sdk::error::OTelSdkError),
     #[error("metrics could not be written as text")]
     Render(#[source] prometheus::Error),
+    #[error("the way to telemetry.otlp_endpoint could not be set up; unset what OTEL_EXPORTER_OTLP_… asks for")]
+    Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
 }
 
 impl Telemetry {
+    /// Numbers for `/metrics` and nothing that leaves by itself.
+    ///
     /// # Errors
     /// If the exporter does not start.
     pub fn new(service: &'static str) -> Result<Self, Error> {
+        Self::exporting(service, &Config::default())
+    }
+
+    /// The same, with spans and numbers sent to the collector that `config` names. Not within a tokio runtime, and not
+    /// dropped in one before [`Telemetry::flush`]: the collector's client blocks.
+    ///
+    /// # Errors
+    /// If an exporter does not start.
+    pub fn exporting(service: &'static str, config: &Config) -> Result<Self, Error> {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -46,8 +77,46 @@ impl Telemetry {
             .scope_info_enabled(false)
             .build()
             .map_err(Error::SetUp)?;
-        let provider = SdkMeterProvider::builder().with_reader(reader).build();
-        Ok(Self { service, registry, provider })
+        let numbers = SdkMeterProvider::builder().with_reader(reader);
+        let Some(endpoint) = &config.endpoint else {
+            return Ok(Self { service, registry, provider: numbers.build(), spans: None });
+        };
+        let resource = otlp::resource(service, config);
+        let sent = otlp::metrics(endpoint, config.metrics_every)?;
+        let provider = numbers.with_reader(sent).with_resource(resource.clone()).build();
+        let mut telemetry = Self { service, registry, provider, spans: None };
+        let counters = telemetry.span_counters();
+        telemetry.spans = Some(otlp::spans(endpoint, config.sample_ratio, resource, counters)?);
+        Ok(telemetry)
+    }
+
+    /// Spans that the collector has taken, and those that it has not: their queue was full, or it was away.
+    fn span_counters(&self) -> [Counter; 2] {
+        let labels = ["exported", "dropped"].map(|outcome| vec![("outcome", outcome)]);
+        let mut counters = self.counters("spans", "Sampled spans, by what became of them.", labels).into_iter();
+        [(); 2].map(|()| counters.next().unwrap_or_default())
+    }
+
+    /// Makes the spans of a worker of the consumer group `group`; none if no collector is named.
+    #[must_use]
+    pub fn traces(&self, group: &str) -> Traces {
+        self.spans.as_ref().map_or_else(Traces::default, |spans| Traces::new(spans.tracer("tidewater"), group))
+    }
+
+    /// Sends what is left to send, within three seconds, and ends the export. Nothing to do if no collector is named.
+    pub async fn flush(&self) {
+        let Some(spans) = self.spans.clone() else { return };
+        let numbers = self.provider.clone();
+        let (done, wait) = oneshot::channel();
+        let flush = std::thread::Builder::new().name("telemetry-flush".to_owned()).spawn(move || {
+            // What could not be sent was told by the exporters.
+            let _told: (Result<_, _>, Result<_, _>) = (spans.shutdown_with_timeout(FLUSH_WITHIN), numbers.shutdown());
+            // Nobody waits any more.
+            let _late: Result<(), ()> = done.send(());
+        });
+        if flush.is_err() || timeout(FLUSH_WITHIN, wait).await.is_err() {
+            warn!("telemetry could not be flushed in time, the last of it is lost");
+        }
     }
 
     /// Everything, as Prometheus' text format has it.

@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::health::{Condition, Health, Heartbeat};
-use crate::telemetry::{Telemetry, WorkerMetrics};
+use crate::telemetry::{Telemetry, Traces, WorkerMetrics};
 use crate::trouble::Troubles;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub struct Vitals {
     /// Beats with the loop.
     pub heartbeat: Heartbeat,
     pub troubles: Troubles,
+    /// None, unless somebody who knows the consumer group sets them.
+    pub traces: Traces,
 }
 
 impl Vitals {
@@ -29,6 +31,7 @@ impl Vitals {
             lanes: health.condition("lanes", "no record was read yet"),
             heartbeat: health.heartbeat("worker", STANDSTILL),
             troubles: Troubles::default(),
+            traces: Traces::default(),
         }
     }
 

@@ -74,7 +74,8 @@ where
         let Parts { source, mark, stage, sink, dead, limits } = parts;
         let metrics = vitals.metrics.clone();
         let troubles = vitals.troubles.clone();
-        Self { source, mark, shop: Arc::new(Shop { stage, sink, dead, limits, troubles, metrics }), vitals }
+        let traces = vitals.traces.clone();
+        Self { source, mark, shop: Arc::new(Shop { stage, sink, dead, limits, troubles, metrics, traces }), vitals }
     }
 
     /// Moves records until `shutdown` or the end of the source, then drains.

@@ -12,6 +12,7 @@ pub(crate) const DOORS: &[(&str, &str, &[&str])] = &[
     ("tower", "runtime", &["src/http"]),
     ("opentelemetry", "runtime", &["src/telemetry"]),
     ("opentelemetry_sdk", "runtime", &["src/telemetry"]),
+    ("opentelemetry_otlp", "runtime", &["src/telemetry"]),
     ("opentelemetry_prometheus", "runtime", &["src/telemetry"]),
     ("prometheus", "runtime", &["src/telemetry"]),
     ("clap", "runtime", &["src/boot"]),

@@ -26,4 +26,5 @@ mod refusal;
 mod rewind;
 mod servers;
 mod store;
+mod trace;
 mod zombie;

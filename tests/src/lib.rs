@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and so does what it is built from"
 )]
 
+pub mod collector;
 pub mod feed;
 pub mod history;
 pub mod installation;

@@ -85,9 +85,11 @@ where
         dead_letter_bytes_max = u64::from(dead_queue_kbytes()) << 10,
         "memory is bounded by the sum of these"
     );
-    let vitals = Vitals::new(&context.health, &context.telemetry, context.clock.clone(), &route.codes);
+    let mut vitals = Vitals::new(&context.health, &context.telemetry, context.clock.clone(), &route.codes);
+    let group = cluster.group(context.service);
+    vitals.traces = context.telemetry.traces(&group);
     let own = SourceConfig {
-        group: cluster.group(context.service),
+        group,
         worker: context.service,
         first_metadata: vec![route.first_metadata; route.inputs.len()],
         topics: route.inputs,

@@ -6,7 +6,7 @@
 use super::config::Config;
 use crate::fault::{Cause, Exit, Fault, Rejection};
 use crate::record::Outgoing;
-use crate::stage::{Refused, Sink};
+use crate::stage::{Destination, Refused, Sink};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -162,6 +162,10 @@ impl Sink for KafkaSink {
                 Ok(refused)
             }
         }
+    }
+
+    fn destination(&self) -> Destination<'_> {
+        Destination::Topic(&self.topic)
     }
 }
 

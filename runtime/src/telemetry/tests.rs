@@ -1,8 +1,24 @@
 use super::*;
+use crate::config::Value as _;
+use crate::record::{Headers, Offset, Record, Timestamp, TopicPartition};
+use crate::stage::{Admitted, Destination};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener};
 
 const CODES: &[&str] = &["shape", "too-large"];
+
+/// Telemetry that is sent to `collector`, every span of it.
+fn exporting(collector: SocketAddr) -> Telemetry {
+    let endpoint = Endpoint::from_text(&format!("http://{collector}"));
+    let config = Config { endpoint, sample_ratio: Ratio::from_text("1").unwrap(), ..Config::default() };
+    Telemetry::exporting("sink", &config).unwrap()
+}
+
+/// A collector that is not there.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
 
 fn worker(clock: Clock) -> (Telemetry, WorkerMetrics) {
     let telemetry = Telemetry::new("sink").unwrap();
@@ -42,7 +58,8 @@ fn list(text: &str) -> String {
 
 #[test]
 fn the_metrics_of_a_worker_are_those_of_the_golden_list() {
-    let (telemetry, metrics) = worker(Clock::system());
+    let telemetry = exporting(nobody());
+    let metrics = WorkerMetrics::new(&telemetry, Clock::system(), CODES);
     metrics.write.record(Duration::from_millis(3));
     metrics.rebalance_wait.record(Duration::from_millis(3));
     let golden = include_str!("../../../tests/goldens/metrics.txt");
@@ -99,4 +116,77 @@ fn in_flight_goes_up_and_down() {
     metrics.in_flight.add(7);
     metrics.in_flight.add(-3);
     assert_eq!(shown(&telemetry, "sink_in_flight_records"), "4");
+}
+
+fn batch(traceparents: &[&str]) -> Vec<Admitted> {
+    let record = |(at, traceparent): (usize, &&str)| {
+        let mut headers = Headers::default();
+        headers.push_text("traceparent", *traceparent);
+        Record {
+            place: TopicPartition::new("changes.raw.v1", 3),
+            offset: Offset(i64::try_from(at).unwrap()),
+            timestamp: Timestamp::LogAppend(0),
+            key: None,
+            value: None,
+            headers,
+            is_damaged: false,
+        }
+    };
+    traceparents.iter().enumerate().map(record).map(|record| Admitted { record, mark: 0 }).collect()
+}
+
+#[test]
+fn spans_that_find_the_queue_full_are_counted_and_nobody_waits() {
+    // Takes connections, and never a request.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Never dropped: it would try once more for five seconds.
+    let telemetry = std::mem::ManuallyDrop::new(exporting(mute.local_addr().unwrap()));
+    let traces = telemetry.traces("sink");
+    let batch = batch(&["00-000000000000000000000000000000ab-00000000000000cd-01"]);
+    for _ in 0..6_000 {
+        traces.process(&batch).settled(0);
+    }
+    let dropped: u64 = shown(&telemetry, "sink_spans_total{outcome=\"dropped\"}").parse().unwrap();
+    assert!((2_000..6_000).contains(&dropped), "{dropped} of 6000 do not fit into a queue of 2048");
+    assert_eq!(shown(&telemetry, "sink_spans_total{outcome=\"exported\"}"), "0");
+}
+
+#[test]
+fn a_span_has_each_link_once_and_no_more_than_its_bound() {
+    let parent = |n: usize| format!("00-{:032x}-{:016x}-01", 1, n);
+    let many: Vec<String> = (1..=2 * traces::LINKS_MAX).flat_map(|n| [parent(n), parent(n)]).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let found = traces::links(&batch(&many));
+    assert_eq!(found.len(), traces::LINKS_MAX);
+    assert_eq!(format!("{:?}", found[1].span_id()), "0000000000000002");
+    let long = format!("{}-{}", parent(1), "x".repeat(200));
+    for none in ["", "x", "00-0-0-0", "00-00000000000000000000000000000000-0000000000000001-01", &long] {
+        assert!(traces::links(&batch(&[none])).is_empty(), "{none}");
+    }
+}
+
+#[test]
+fn without_a_collector_there_is_no_span() {
+    let (telemetry, _metrics) = worker(Clock::system());
+    let span = telemetry.traces("sink").process(&batch(&["x"]));
+    let write = span.write(Destination::Topic("t"), 1);
+    assert_eq!(format!("{span:?} {write:?}"), "BatchSpan(None) WriteSpan { _span: None }");
+}
+
+#[test]
+fn an_endpoint_is_a_plain_address_and_a_ratio_a_part() {
+    for right in ["http://127.0.0.1:4318", "http://collector:4318/", "http://collector/otlp"] {
+        assert!(Endpoint::from_text(right).is_some(), "{right}");
+    }
+    for wrong in
+        ["", "collector:4318", "https://c:1", "http://", "http://ada:pw@c:1", "http://c:1/?token=x", "http://c/#x"]
+    {
+        assert_eq!(Endpoint::from_text(wrong), None, "{wrong}");
+    }
+    for right in ["0", "1", "0.25"] {
+        assert!(Ratio::from_text(right).is_some(), "{right}");
+    }
+    for wrong in ["", "-0.1", "1.1", "NaN", "inf", "1/2"] {
+        assert_eq!(Ratio::from_text(wrong), None, "{wrong}");
+    }
 }
