@@ -44,11 +44,24 @@ pub fn cassandra(section: &mut Section<'_>) -> cql::Config {
     let dc = "Data centre whose replicas make up a LOCAL_QUORUM.";
     let connect = "How long one connection may take to be made.";
     let request = "How long one request may take; longer than the server's own write timeout.";
-    let permits = "Writes in flight at once, per process.";
+    let fewest = "So many writes may always be in flight at once, per process, however slow Cassandra answers.";
+    let permits = "Writes in flight at once, per process, at most; fewer while Cassandra answers slowly or not at all.";
     let name = section.text("keyspace", keyspace).default(own.keyspace.as_str().to_owned());
     let keyspace = cql::Keyspace::new(&name);
     if keyspace.is_none() {
         section.problem(&["keyspace"], "is no keyspace name: a-z first, then a-z, 0-9 and _, at most 48");
+    }
+    let writes_in_flight_max =
+        section.count("writes_in_flight_max", permits).between(1, 4_096).default(own.writes_in_flight_max);
+    let writes_in_flight_min = section
+        .count("writes_in_flight_min", fewest)
+        .between(1, 4_096)
+        .default(own.writes_in_flight_min.min(writes_in_flight_max));
+    if writes_in_flight_min > writes_in_flight_max {
+        section.problem(
+            &["writes_in_flight_min", "writes_in_flight_max"],
+            "contradict each other: the least is more than the most",
+        );
     }
     cql::Config {
         nodes: section.texts("nodes", nodes).required("without them there is nothing to connect to"),
@@ -63,10 +76,8 @@ pub fn cassandra(section: &mut Section<'_>) -> cql::Config {
             .duration("request_timeout", request)
             .between(ms(2_500), ms(60_000))
             .default(own.request_timeout),
-        writes_in_flight_max: section
-            .count("writes_in_flight_max", permits)
-            .between(1, 4_096)
-            .default(own.writes_in_flight_max),
+        writes_in_flight_min,
+        writes_in_flight_max,
     }
 }
 

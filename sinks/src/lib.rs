@@ -7,5 +7,5 @@ mod service;
 
 pub use config::Config;
 pub use decode::{Decode, Horizon};
-pub use profile::{Conditions, Invalidate, ProfileSink, Profiles};
+pub use profile::{Gates, Invalidate, ProfileSink, Profiles};
 pub use service::{SERVICE, run};

@@ -4,16 +4,17 @@
 //! change. Monotonic by version, because every statement carries its change's version as its timestamp: twice is once,
 //! late is nothing.
 
-mod patience;
+mod gates;
+
+pub use gates::Gates;
 
 use crate::decode::rejection;
 use futures_util::future::join_all;
-use patience::{Patience, Stuck};
 use runtime::Clock;
+use runtime::breaker::{Pass, Work};
 use runtime::fault::{Cause, Exit, Fault};
-use runtime::health::Condition;
-use runtime::limits::Limits;
-use runtime::stage::{Refused, Sink};
+use runtime::permits::{Outcome, Permit};
+use runtime::stage::{Destination, Refused, Sink};
 use schemas::{Change, Lane, RejectCode, Version, facts};
 use std::future::Future;
 use store::cache::{CacheError, Invalidator, Key};
@@ -57,39 +58,44 @@ pub struct ProfileSink<P, C> {
     /// `None` where the installation has no cache.
     cache: Option<C>,
     clock: Clock,
-    limits: Limits,
-    cassandra: Stuck,
-    redis: Stuck,
+    gates: Gates,
+}
+
+/// What became of one try at a write to Cassandra.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    Written,
+    Refused,
+    /// To be tried again: the work knows when.
+    Again,
 }
 
 impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
-    /// `cassandra` and `redis` say on `/ready` that writes wait for the one or the other.
-    pub fn new(profiles: P, cache: Option<C>, clock: Clock, limits: Limits, conditions: Conditions) -> Self {
-        let Conditions { cassandra, redis } = conditions;
-        Self { profiles, cache, clock, limits, cassandra: Stuck::new(cassandra), redis: Stuck::new(redis) }
+    pub fn new(profiles: P, cache: Option<C>, clock: Clock, gates: Gates) -> Self {
+        Self { profiles, cache, clock, gates }
     }
 
     /// Brings one user up to date, however long it takes. Returns which of the changes are refused for good.
     async fn settle(&self, changes: &[&Change]) -> Result<Vec<usize>, Fault> {
-        let mut patience = Patience::new(&self.cassandra, &self.limits);
+        let user = changes.first().map(|change| (&change.tenant, &change.user_id));
+        let mut work = self.gates.cassandra.work(gates::key_of(user));
         loop {
-            match self.profiles.write(changes).await {
-                Ok(()) => return Ok(Vec::new()),
-                Err(error @ WriteError::Ambiguous(_)) => patience.wait(&error).await,
-                Err(error @ WriteError::Stop(_)) => return Err(stop(error)),
+            match self.attempt(&mut work, changes).await? {
+                Tried::Written => return Ok(Vec::new()),
                 // Named one by one, so that one refused change takes no neighbour with it.
-                Err(WriteError::Refused(_)) => return self.eliminate(changes, &mut patience).await,
+                Tried::Refused => return self.eliminate(changes, &mut work).await,
+                Tried::Again => {}
             }
         }
     }
 
-    async fn eliminate(&self, changes: &[&Change], patience: &mut Patience<'_>) -> Result<Vec<usize>, Fault> {
+    async fn eliminate(&self, changes: &[&Change], work: &mut Work<'_>) -> Result<Vec<usize>, Fault> {
         let mut oldest_first: Vec<usize> = (0..changes.len()).collect();
         oldest_first.sort_by_key(|at| changes.get(*at).map(|change| change.version));
         let mut refused = Vec::new();
         for at in oldest_first {
             let Some(change) = changes.get(at) else { continue };
-            if self.is_refused(change, patience).await? {
+            if self.is_refused(change, work).await? {
                 refused.push(at);
             }
         }
@@ -97,19 +103,54 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
     }
 
     /// Whether Cassandra refuses this change and takes others like it.
-    async fn is_refused(&self, change: &Change, patience: &mut Patience<'_>) -> Result<bool, Fault> {
+    async fn is_refused(&self, change: &Change, work: &mut Work<'_>) -> Result<bool, Fault> {
         loop {
-            match self.profiles.write(&[change]).await {
-                Ok(()) => return Ok(false),
-                Err(error @ WriteError::Ambiguous(_)) => patience.wait(&error).await,
+            match self.attempt(work, &[change]).await? {
+                Tried::Written => return Ok(false),
+                Tried::Again => continue,
+                Tried::Refused => {}
+            }
+            let (pass, _permit) = self.admitted(work).await;
+            match self.profiles.probe(change, self.now()).await {
+                Ok(Blame::Change) => {
+                    pass.succeeded();
+                    return Ok(true);
+                }
+                // Ours to mend: whoever is alerted does, and then this change goes in.
+                Ok(blame @ Blame::Store { .. }) => work.put_off(pass, &OurFault(blame)),
                 Err(error @ WriteError::Stop(_)) => return Err(stop(error)),
-                Err(WriteError::Refused(_)) => match self.profiles.probe(change, self.now()).await {
-                    Ok(Blame::Change) => return Ok(true),
-                    // Ours to mend: whoever is alerted does, and then this change goes in.
-                    Ok(blame @ Blame::Store { .. }) => patience.wait(&OurFault(blame)).await,
-                    Err(error @ WriteError::Stop(_)) => return Err(stop(error)),
-                    Err(error @ (WriteError::Ambiguous(_) | WriteError::Refused(_))) => patience.wait(&error).await,
-                },
+                Err(error @ (WriteError::Ambiguous(_) | WriteError::Refused(_))) => work.failed(pass, &error),
+            }
+        }
+    }
+
+    /// One try, once the breaker and a permit let it out.
+    async fn attempt(&self, work: &mut Work<'_>, changes: &[&Change]) -> Result<Tried, Fault> {
+        let (pass, permit) = self.admitted(work).await;
+        let outcome = self.profiles.write(changes).await;
+        match outcome {
+            Ok(()) | Err(WriteError::Refused(_)) => {
+                permit.ended(Outcome::Answered);
+                pass.succeeded();
+                Ok(if outcome.is_ok() { Tried::Written } else { Tried::Refused })
+            }
+            Err(error @ WriteError::Ambiguous(_)) => {
+                permit.ended(Outcome::Failed);
+                work.failed(pass, &error);
+                Ok(Tried::Again)
+            }
+            Err(error @ WriteError::Stop(_)) => Err(stop(error)),
+        }
+    }
+
+    /// Waits until a write may go out. One that waited for its permit asks the breaker again, for it may have opened
+    /// meanwhile, and so many wait there that the breaker would not be one.
+    async fn admitted<'s, 'b>(&'s self, work: &mut Work<'b>) -> (Pass<'b>, Permit<'s>) {
+        loop {
+            let pass = work.pass().await;
+            let permit = self.gates.permits.acquire().await;
+            if pass.holds() {
+                return (pass, permit);
             }
         }
     }
@@ -121,11 +162,15 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
 
     async fn invalidate(&self, keys: &[Key]) -> Result<(), Fault> {
         let Some(cache) = &self.cache else { return Ok(()) };
-        let mut patience = Patience::new(&self.redis, &self.limits);
+        let mut work = self.gates.redis.work(gates::key_of(keys.first()));
         loop {
+            let pass = work.pass().await;
             match cache.delete(keys).await {
-                Ok(()) => return Ok(()),
-                Err(error @ CacheError::Ambiguous(_)) => patience.wait(&error).await,
+                Ok(()) => {
+                    pass.succeeded();
+                    return Ok(());
+                }
+                Err(error @ CacheError::Ambiguous(_)) => work.failed(pass, &error),
                 Err(error @ CacheError::Stop(_)) => return Err(stop(error)),
             }
         }
@@ -134,6 +179,10 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
 
 impl<P: Profiles, C: Invalidate> Sink for ProfileSink<P, C> {
     type Item = Change;
+
+    fn destination(&self) -> Destination<'_> {
+        Destination::Table { system: "cassandra", table: "profiles" }
+    }
 
     async fn write(&self, batch: &[Change]) -> Result<Refused, Fault> {
         let mut groups = Groups::default();
@@ -162,13 +211,6 @@ impl<P: Profiles, C: Invalidate> Sink for ProfileSink<P, C> {
             })
             .collect())
     }
-}
-
-/// Where the sink says what it waits for.
-#[derive(Debug)]
-pub struct Conditions {
-    pub cassandra: Condition,
-    pub redis: Condition,
 }
 
 /// Cassandra refuses the probe row too.

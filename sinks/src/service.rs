@@ -1,6 +1,6 @@
 //! `sink` as a process.
 
-use crate::{Conditions, Config, Decode, Horizon, ProfileSink};
+use crate::{Config, Decode, Gates, Horizon, ProfileSink};
 use runtime::kafka::{Cluster, Group, Machine, Route, TopicSpec, await_topics, launch, persist};
 use runtime::{Context, Failure, Service};
 use schemas::{Codec, Profile, RejectCode, topics};
@@ -50,8 +50,8 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
         }
     };
     let stage = Decode::new(Codec::new(profile), Horizon::new(table.gc_grace, floor_micros), context.clock.clone());
-    let conditions = Conditions { cassandra: waits, redis: asks };
-    let sink = ProfileSink::new(writer, cache, context.clock.clone(), limits, conditions);
+    let gates = Gates::new(&limits, &cassandra, [waits, asks], &context.telemetry);
+    let sink = ProfileSink::new(writer, cache, context.clock.clone(), gates);
     let route = Route {
         inputs: vec![cluster.topic(topics::ENRICHED)],
         first_metadata: String::new(),

@@ -8,20 +8,22 @@ use crate::table::{GC_GRACE_MS, Table};
 use crate::wrapped::{Fence, Judged, Marked, Watched};
 use processors::enrich::{Enrich, Shelf};
 use processors::validate::{Fold, Validate};
+use runtime::breaker::{Breaker, BreakerMetrics, Rule};
 use runtime::dead::DeadLetters;
 use runtime::fault::Fault;
 use runtime::limits::Limits;
 use runtime::memory::{MemoryGroup, MemorySink, MemorySource, Strike, Weather};
+use runtime::permits::{Bounds, Permits};
 use runtime::record::TopicPartition;
 use runtime::stage::{Admitted, Mark, Sink, Stage};
-use runtime::telemetry::{Telemetry, WorkerMetrics};
+use runtime::telemetry::{Gauge, Telemetry, WorkerMetrics};
 use runtime::trouble::Troubles;
 use runtime::vitals::Vitals;
 use runtime::worker::{Ended, Parts};
 use runtime::{Clock, Health, Worker};
 use schemas::reference::{Table as Reference, Tables};
 use schemas::{Codec, RejectCode, topics};
-use sinks::{Conditions, Decode, Horizon, ProfileSink};
+use sinks::{Decode, Gates, Horizon, ProfileSink};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -177,9 +179,13 @@ impl World {
                 };
                 let stage = Decode::new(Codec::new(PROFILE.clone()), Horizon::new(gc_grace, FLOOR_MICROS), clock);
                 let condition = |name| self.health.condition(name, "");
-                let conditions = Conditions { cassandra: condition("cassandra"), redis: condition("redis") };
+                let breaker =
+                    |store| Breaker::new(Rule::new(limits.pauses()), condition(store), BreakerMetrics::default());
+                let bounds = Bounds { min: 4, max: 128, unhurried: Duration::ZERO };
+                let permits = Permits::new(bounds, Gauge::default());
+                let gates = Gates { cassandra: breaker("cassandra"), redis: breaker("redis"), permits };
                 let (table, cache) = (self.table.clone(), Some(self.table.clone()));
-                let sink = ProfileSink::new(table, cache, self.audit.clock.clone(), limits, conditions);
+                let sink = ProfileSink::new(table, cache, self.audit.clock.clone(), gates);
                 self.spawn(hop, number, limits, ((), stage, sink))
             }
         }

@@ -1,11 +1,15 @@
 use super::*;
 use runtime::Health;
+use runtime::backoff::Pauses;
+use runtime::breaker::{Breaker, BreakerMetrics, Rule};
 use runtime::health::Report;
+use runtime::permits::{Bounds, Permits};
+use runtime::telemetry::Gauge;
 use schemas::{FieldSet, Op, Origin, Row, Tenant, UserId};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// What the stores were asked, in order, and what they answer.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +26,8 @@ struct State {
     /// Whose fault refusals are; of the change if there is nothing here.
     blames: VecDeque<Result<Blame, WriteError>>,
     is_away: bool,
+    /// Writes to this user time out.
+    hot: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +63,7 @@ impl Profiles for Stores {
         let mut state = self.state();
         let is_refused = versions.iter().any(|version| state.refused.contains(version));
         state.asked.push(Asked::Write(changes[0].user_id.as_str().into(), versions));
-        if state.is_away {
+        if state.is_away || state.hot.as_deref() == Some(changes[0].user_id.as_str()) {
             return Err(WriteError::Ambiguous("a time-out".into()));
         }
         match state.writes.pop_front() {
@@ -90,11 +96,12 @@ struct Bench {
 
 fn bench_with(cache: bool) -> Bench {
     let (stores, health) = (Stores::default(), Health::new());
-    let conditions = Conditions { cassandra: health.condition("cassandra", ""), redis: health.condition("redis", "") };
-    let ms = Duration::from_millis;
-    let limits = Limits { retry_min: ms(1), retry_max: ms(1), ..Limits::default() };
+    let pauses = Pauses { min: Duration::from_millis(1), max: Duration::from_millis(1), seed: Some(7) };
+    let breaker = |store| Breaker::new(Rule::new(pauses), health.condition(store, ""), BreakerMetrics::default());
+    let permits = Permits::new(Bounds { min: 4, max: 4, unhurried: Duration::ZERO }, Gauge::default());
+    let gates = Gates { cassandra: breaker("cassandra"), redis: breaker("redis"), permits };
     let cache = cache.then(|| stores.clone());
-    let sink = ProfileSink::new(stores.clone(), cache, Clock::fixed(0), limits, conditions);
+    let sink = ProfileSink::new(stores.clone(), cache, Clock::fixed(0), gates);
     Bench { stores, health, sink }
 }
 
@@ -275,4 +282,66 @@ async fn a_user_that_waits_does_not_keep_another_of_its_batch_from_being_written
     let batch: Vec<Change> = (1..=4).map(|n| change(&format!("u{n}"), 8 * n)).collect();
     sink.write(&batch).await.unwrap();
     assert_eq!(stores.writes(), [vec![8], vec![16], vec![24], vec![32], vec![8]]);
+}
+
+/// A crowd whose writes take a moment.
+fn crowd(users: u64) -> Vec<Change> {
+    (0..users).map(|user| change(&format!("u{user}"), 8)).collect()
+}
+
+#[tokio::test]
+async fn while_cassandra_is_away_one_write_at_a_time_asks_for_it_and_nothing_is_dropped() {
+    let Bench { stores, sink, health } = bench();
+    stores.state().is_away = true;
+    let batch = crowd(200);
+    let started = Instant::now();
+    let mut waiting = Box::pin(sink.write(&batch));
+    assert!(timeout(Duration::from_millis(300), &mut waiting).await.is_err());
+    let tries = u128::try_from(stores.writes().len()).unwrap();
+    let most = started.elapsed().as_millis() + 20;
+    assert!(tries <= most, "{tries} are more than opened it and one for each pause of a millisecond since, {most}");
+    let Report { body, .. } = health.ready();
+    assert!(body.to_string().contains("open"), "{body}");
+    stores.state().is_away = false;
+    assert_eq!(waiting.await.unwrap(), []);
+    let written: BTreeSet<String> = stores.asked().into_iter().filter_map(written).collect();
+    assert_eq!(written.len(), 200);
+    assert!(health.ready().is_ok);
+}
+
+fn written(asked: Asked) -> Option<String> {
+    match asked {
+        Asked::Write(user, _) => Some(user),
+        Asked::Probe(_) | Asked::Delete(_) => None,
+    }
+}
+
+/// A lane is cancelled when its partition is revoked; it may be the one that was to find out.
+#[tokio::test]
+async fn a_write_that_is_given_up_while_it_probes_leaves_that_to_another() {
+    let Bench { stores, sink, .. } = bench();
+    stores.state().is_away = true;
+    let (lost, kept) = (crowd(20), crowd(30));
+    for _ in 0..50 {
+        let mut revoked = Box::pin(sink.write(&lost));
+        assert!(timeout(Duration::from_millis(3), &mut revoked).await.is_err());
+    }
+    stores.state().is_away = false;
+    assert!(timeout(Duration::from_secs(5), sink.write(&kept)).await.is_ok());
+}
+
+/// I16.
+#[tokio::test]
+async fn a_user_whose_writes_always_time_out_stops_nobody_elses() {
+    let Bench { stores, sink, .. } = bench();
+    stores.state().hot = Some("hot".into());
+    let hot = [change("hot", 8)];
+    let mut stuck = Box::pin(sink.write(&hot));
+    for round in 0..50 {
+        assert!(timeout(Duration::from_millis(10), &mut stuck).await.is_err());
+        let done = timeout(Duration::from_secs(5), sink.write(&[change(&format!("u{round}"), 8)])).await;
+        assert_eq!(done.expect("nobody else waits").unwrap(), []);
+    }
+    stores.state().hot = None;
+    assert_eq!(stuck.await.unwrap(), []);
 }

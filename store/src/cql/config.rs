@@ -18,7 +18,8 @@ pub struct Config {
     /// How long one request may take. Above the server's own limits (2 s for a write), so that it is the server that
     /// gives up first and says how far it got.
     pub request_timeout: Duration,
-    /// Writes in flight to the cluster at once, per process.
+    /// Bounds of how many writes whoever writes has out at once, per process. A writer itself counts nothing.
+    pub writes_in_flight_min: usize,
     pub writes_in_flight_max: usize,
 }
 
@@ -32,6 +33,7 @@ impl Default for Config {
             credentials: None,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(7),
+            writes_in_flight_min: 4,
             writes_in_flight_max: 128,
         }
     }

@@ -20,7 +20,6 @@ const DEFINE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Session {
     driver: Arc<Driver>,
     keyspace: Keyspace,
-    writes_in_flight_max: usize,
 }
 
 /// There is no session.
@@ -55,11 +54,7 @@ impl Session {
             .await
             .map_err(|source| ConnectError::Unreachable { nodes: config.nodes.join(", "), source: Box::new(source) })?;
         check_datacenter(&driver, &config.local_dc)?;
-        Ok(Self {
-            driver: Arc::new(driver),
-            keyspace: config.keyspace.clone(),
-            writes_in_flight_max: config.writes_in_flight_max,
-        })
+        Ok(Self { driver: Arc::new(driver), keyspace: config.keyspace.clone() })
     }
 
     /// Runs one statement that defines keyspaces, tables or indexes, and waits until all nodes agree on it.
@@ -88,10 +83,6 @@ impl Session {
     #[must_use]
     pub fn keyspace(&self) -> &Keyspace {
         &self.keyspace
-    }
-
-    pub(super) fn writes_in_flight_max(&self) -> usize {
-        self.writes_in_flight_max
     }
 }
 

@@ -10,9 +10,8 @@ use super::statement::{Drift, Key, Prepared, Shaped, Texts};
 use schemas::{Change, Profile, Version};
 use scylla::errors::ExecutionError;
 use scylla::statement::batch::{Batch, BatchType};
-use tokio::sync::Semaphore;
 
-/// Writes profiles at LOCAL_QUORUM, a bounded number at a time.
+/// Writes profiles at LOCAL_QUORUM. How many writes are out at a time is for the caller to bound.
 ///
 /// Monotonic by version: every change writes at timestamps made from its own version alone, so writing one twice, late,
 /// or with others leaves the row that writing all of them once, in order, would leave.
@@ -21,7 +20,6 @@ pub struct Writer {
     session: Session,
     prepared: Prepared,
     columns: Columns,
-    permits: Semaphore,
 }
 
 /// The statements could not be prepared.
@@ -82,8 +80,7 @@ impl Writer {
             update: prepare(session, texts.update, &columns).await?,
             stub: prepare(session, texts.stub, &columns).await?,
         };
-        let permits = Semaphore::new(session.writes_in_flight_max());
-        Ok(Self { session: session.clone(), prepared, columns, permits })
+        Ok(Self { session: session.clone(), prepared, columns })
     }
 
     /// Writes `changes`, which are of one user and in any order; returns when a quorum has them. One attempt.
@@ -126,8 +123,6 @@ impl Writer {
 
     /// One request: a statement by itself, or an unlogged batch to one partition, which is one mutation.
     async fn execute(&self, key: Key<'_>, statements: &[Statement<'_>]) -> Result<(), ExecutionError> {
-        // The semaphore is never closed; if it were, writing without a permit would be the lesser evil.
-        let _permit = self.permits.acquire().await.ok();
         if let [statement] = statements {
             let shaped = &self.prepared.pick(statement).statement;
             self.session.driver().execute_unpaged(shaped, self.prepared.bind(key, *statement)).await?;
