@@ -26,7 +26,7 @@ pub use config::Config;
 pub use error::Error;
 pub use footing::{await_topics, persist};
 pub use group::{Committed, Group, Member};
-pub use launch::{Machine, Route, check_grace, launch, sink_to, to_failure};
+pub use launch::{Machine, Route, brokers, check_grace, launch, sink_to, to_failure};
 pub use plan::{Obstacle, Obstacles, Plan, Setting, Step, TopicSpec, TopicState};
 pub use reader::{Reader, Span};
 pub use sink::{KafkaSink, SinkConfig};

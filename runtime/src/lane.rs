@@ -184,7 +184,7 @@ where
             match attempt().await {
                 Err(Fault::Transient(cause)) => {
                     let limits = &self.shop.limits;
-                    let schedule = schedule.get_or_insert_with(|| Schedule::new(limits.retry_min, limits.retry_max));
+                    let schedule = schedule.get_or_insert_with(|| limits.pauses().schedule((self.epoch, self.index)));
                     self.shop.metrics.retries.add(1);
                     self.shop.troubles.report(self.epoch, self.index, &cause);
                     sleep(schedule.next_wait()).await;

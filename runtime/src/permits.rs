@@ -7,7 +7,7 @@ mod control;
 
 pub use control::{Bounds, Outcome};
 
-use crate::telemetry::Gauge;
+use crate::telemetry::{Gauge, Telemetry};
 use control::Control;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -28,6 +28,13 @@ struct State {
     there: usize,
     /// How many that are out are taken away when they come back.
     owed: usize,
+}
+
+/// The metric of how many permits there are for `store`.
+#[must_use]
+pub fn gauge(telemetry: &Telemetry, store: &'static str) -> Gauge {
+    let about = "How many writes may be out to a store at once, as its answers have it.";
+    telemetry.gauges("permits", about, [vec![("store", store)]]).pop().unwrap_or_default()
 }
 
 impl Permits {

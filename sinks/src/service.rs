@@ -1,7 +1,7 @@
 //! `sink` as a process.
 
 use crate::{Config, Decode, Gates, Horizon, ProfileSink};
-use runtime::kafka::{Cluster, Group, Machine, Route, TopicSpec, await_topics, launch, persist};
+use runtime::kafka::{Cluster, Group, Machine, Route, TopicSpec, await_topics, brokers, launch, persist};
 use runtime::{Context, Failure, Service};
 use schemas::{Codec, Profile, RejectCode, topics};
 use std::sync::Arc;
@@ -57,6 +57,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
         first_metadata: String::new(),
         dead: cluster.topic(topics::DEAD),
         codes: RejectCode::names(),
+        brokers: brokers(&context, &limits),
     };
     launch(&context, &cluster, limits, route, Machine { mark: (), stage, sink })
 }

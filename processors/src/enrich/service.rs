@@ -2,7 +2,7 @@
 
 use super::{Config, Enrich, Folder};
 use crate::path::{profile, spec};
-use runtime::kafka::{Machine, Route, await_topics, launch, sink_to};
+use runtime::kafka::{Machine, Route, await_topics, brokers, launch, sink_to};
 use runtime::{Context, Failure, Service};
 use schemas::{RejectCode, topics};
 use std::time::Duration;
@@ -33,12 +33,14 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
         folder.watch(condition, stop).await;
         Ok(())
     });
+    let brokers = brokers(&context, &limits);
+    let sink = sink_to(&cluster, cluster.topic(topics::ENRICHED))?.behind(brokers.clone());
     let route = Route {
         inputs: vec![cluster.topic(topics::VALID)],
         first_metadata: String::new(),
         dead: cluster.topic(topics::DEAD),
         codes: RejectCode::names(),
+        brokers,
     };
-    let sink = sink_to(&cluster, cluster.topic(topics::ENRICHED))?;
     launch(&context, &cluster, limits, route, Machine { mark: (), stage, sink })
 }

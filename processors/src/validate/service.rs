@@ -2,7 +2,7 @@
 
 use super::{Config, Fold, Validate};
 use crate::path::{profile, spec};
-use runtime::kafka::{Machine, Route, await_topics, launch, sink_to};
+use runtime::kafka::{Machine, Route, await_topics, brokers, launch, sink_to};
 use runtime::{Context, Failure, Service};
 use schemas::{RejectCode, topics};
 
@@ -26,13 +26,15 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     let specs = [topics::RAW, topics::PINNED, topics::VALID, topics::DEAD].map(|name| spec(&cluster, name));
     await_topics(&context, &cluster, &specs).await?;
     let mark = Fold::new(floor_micros);
+    let brokers = brokers(&context, &limits);
+    let sink = sink_to(&cluster, cluster.topic(topics::VALID))?.behind(brokers.clone());
     let route = Route {
         inputs: [topics::RAW, topics::PINNED].map(|name| cluster.topic(name)).into(),
         first_metadata: mark.first(),
         dead: cluster.topic(topics::DEAD),
         codes: RejectCode::names(),
+        brokers,
     };
-    let sink = sink_to(&cluster, cluster.topic(topics::VALID))?;
     let stage = Validate::new(profile, context.clock.clone(), cluster.partitions, floor_micros);
     launch(&context, &cluster, limits, route, Machine { mark, stage, sink })
 }

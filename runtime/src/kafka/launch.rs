@@ -1,7 +1,8 @@
 //! One worker of the path on real brokers: the same parts for every stage.
 
-use super::{Cluster, KafkaSink, KafkaSource, SinkConfig, SourceConfig};
+use super::{Cluster, KafkaSink, KafkaSource, SinkConfig, SourceConfig, sink};
 use crate::boot::Context;
+use crate::breaker::{Breaker, BreakerMetrics, Rule};
 use crate::config::Section;
 use crate::dead::DeadLetters;
 use crate::fault::{Cause, Exit, Fault};
@@ -24,6 +25,8 @@ pub struct Route {
     pub dead: String,
     /// Every code that a record can be rejected with here.
     pub codes: Vec<&'static str>,
+    /// Before everything that is written to the cluster.
+    pub brokers: Breaker,
 }
 
 /// What moves the records.
@@ -60,6 +63,14 @@ pub fn sink_to(cluster: &Cluster, topic: String) -> Result<KafkaSink, Failure> {
         linger: cluster.linger,
     };
     KafkaSink::new(&cluster.client, own).map_err(to_failure)
+}
+
+/// The breaker before the cluster, one for all that a process writes to it.
+#[must_use]
+pub fn brokers(context: &Context, limits: &Limits) -> Breaker {
+    let condition = context.health.condition("brokers", "nothing was written yet");
+    let metrics = BreakerMetrics::new(&context.telemetry, "kafka");
+    Breaker::new(sink::rule(Rule::new(limits.pauses())), condition, metrics)
 }
 
 /// Joins the group of the service's name and moves records until the process is told to leave.
@@ -99,7 +110,8 @@ where
     let condition = context.health.condition("kafka", "no partition was assigned yet");
     let heartbeat = context.health.heartbeat("kafka-poll", STANDSTILL);
     let source = KafkaSource::join(&cluster.client, own, condition, heartbeat).map_err(to_failure)?;
-    let dead = DeadLetters::new(context.service, dead_letters(cluster, route.dead)?, context.clock.clone());
+    let letters = dead_letters(cluster, route.dead)?.behind(route.brokers);
+    let dead = DeadLetters::new(context.service, letters, context.clock.clone());
     let Machine { mark, stage, sink } = machine;
     let worker = Worker::new(Parts { source, mark, stage, sink, dead, limits }, vitals);
     context.lifecycle.spawn("worker", limits.drain + GOODBYE, |stop| async move {

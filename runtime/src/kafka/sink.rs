@@ -2,8 +2,13 @@
 //!
 //! Idempotent, acks of all replicas, no time limit on a record: one that timed out would be overtaken by its successor.
 //! Records are enqueued in order; where the client's queue is full, the batch waits there.
+//!
+//! So nothing fails while the brokers are away, and silence is what tells: a batch of which, and of everything else that
+//! is out, nothing was acknowledged for [`SILENCE`] counts as failed for the breaker before the brokers. What is out
+//! stays out, for the client to send again; only new batches wait.
 
 use super::config::Config;
+use crate::breaker::{Breaker, Pass, Rule};
 use crate::fault::{Cause, Exit, Fault, Rejection};
 use crate::record::Outgoing;
 use crate::stage::{Destination, Refused, Sink};
@@ -13,11 +18,12 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext, ThreadedProducer};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 /// How a topic is written.
@@ -39,12 +45,26 @@ pub struct KafkaSink {
     topic: String,
     client: ClientConfig,
     producer: Mutex<Arc<Producer>>,
+    answers: Arc<Answers>,
+    breaker: Option<Breaker>,
 }
 
 type Producer = ThreadedProducer<Deliveries, NoCustomPartitioner>;
 
 /// A full client queue is looked at again after this.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// Longer than a leader takes to be elected, in which a partition is silent and nothing is wrong.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Partitions that are silent together while nobody is acknowledged: one has lost its leader or its replicas, and must
+/// stop no other.
+const SILENT_PARTITIONS: usize = 3;
+
+/// What the rule of the breaker before the brokers is, its pauses apart.
+pub(super) fn rule(rule: Rule) -> Rule {
+    Rule { keys: SILENT_PARTITIONS, ..rule }
+}
 
 impl std::fmt::Debug for KafkaSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -67,8 +87,15 @@ impl KafkaSink {
             .set("message.max.bytes", own.message_bytes_max.to_string())
             .set("queue.buffering.max.kbytes", own.queue_kbytes.to_string())
             .set("linger.ms", own.linger.as_millis().to_string());
-        let producer = make(&client)?;
-        Ok(Self { topic: own.topic, client, producer: Mutex::new(Arc::new(producer)) })
+        let answers = Arc::default();
+        let producer = Mutex::new(Arc::new(make(&client, &answers)?));
+        Ok(Self { topic: own.topic, client, producer, answers, breaker: None })
+    }
+
+    /// The same behind the breaker of the cluster: while nothing is acknowledged, new batches wait for one that is.
+    #[must_use]
+    pub fn behind(self, breaker: Breaker) -> Self {
+        Self { breaker: Some(breaker), ..self }
     }
 
     fn producer(&self) -> Arc<Producer> {
@@ -80,12 +107,49 @@ impl KafkaSink {
         let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&current, broken) {
             warn!(topic = self.topic, "the producer met a fatal error and is made anew");
-            *current = Arc::new(make(&self.client)?);
+            *current = Arc::new(make(&self.client, &self.answers)?);
         }
         Ok(())
     }
 
     async fn send(&self, batch: &[Outgoing]) -> Result<(), Failure> {
+        let Some(breaker) = &self.breaker else { return self.deliver(batch).await };
+        let partition = batch.first().and_then(|item| u64::try_from(item.partition).ok());
+        let mut work = breaker.work(partition.unwrap_or(0));
+        let mut pass: Option<Pass<'_>> = Some(work.pass().await);
+        let mut delivery = pin!(self.deliver(batch));
+        loop {
+            let acknowledged = self.answers.acknowledged.load(Ordering::Relaxed);
+            match timeout(SILENCE, &mut delivery).await {
+                Ok(Ok(())) => {
+                    match pass {
+                        Some(pass) => pass.succeeded(),
+                        None => breaker.succeeded(),
+                    }
+                    return Ok(());
+                }
+                Ok(Err(Failure::Refused)) => return Err(Failure::Refused),
+                Ok(Err(Failure::Fault(fault))) => {
+                    if let Some(pass) = pass {
+                        work.failed(pass, &fault);
+                    }
+                    return Err(Failure::Fault(fault));
+                }
+                Err(_) if self.answers.acknowledged.load(Ordering::Relaxed) == acknowledged => {
+                    if let Some(pass) = pass.take() {
+                        work.failed(pass, &Silence);
+                    }
+                    if self.answers.are_brokers_down.load(Ordering::Relaxed) {
+                        breaker.trip(&Silence);
+                    }
+                }
+                // Others are acknowledged: this partition's own trouble.
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn deliver(&self, batch: &[Outgoing]) -> Result<(), Failure> {
         let producer = self.producer();
         let flight = Arc::new(Flight::default());
         for item in batch {
@@ -183,8 +247,13 @@ fn too_large(item: &Outgoing) -> Rejection {
     }
 }
 
-fn make(client: &ClientConfig) -> Result<Producer, Fault> {
-    client.create_with_context(Deliveries).map_err(|error| Fault::Fatal {
+/// Nothing was acknowledged for a while, and records are out.
+#[derive(Debug, thiserror::Error)]
+#[error("kafka acknowledges nothing; check that brokers run, and that enough replicas are in sync")]
+struct Silence;
+
+fn make(client: &ClientConfig, answers: &Arc<Answers>) -> Result<Producer, Fault> {
+    client.create_with_context(Deliveries(answers.clone())).map_err(|error| Fault::Fatal {
         exit: Exit::Config,
         cause: Cause::with("the producer cannot be made with these settings ([kafka])", error),
     })
@@ -234,8 +303,16 @@ impl Flight {
     }
 }
 
+/// What the brokers have said of late.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    acknowledged: AtomicU64,
+    /// The client has lost all of them, and none has acknowledged anything since.
+    are_brokers_down: AtomicBool,
+}
+
 /// The producer's context: acknowledgements and the client's log.
-pub(crate) struct Deliveries;
+pub(crate) struct Deliveries(Arc<Answers>);
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -243,6 +320,9 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, _reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.0.are_brokers_down.store(true, Ordering::Relaxed);
+        }
         warn!(error = %error, "the producer meets errors and goes on trying");
     }
 }
@@ -251,6 +331,10 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Arc<Flight>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, flight: Arc<Flight>) {
+        if result.is_ok() {
+            self.0.acknowledged.fetch_add(1, Ordering::Relaxed);
+            self.0.are_brokers_down.store(false, Ordering::Relaxed);
+        }
         flight.land(result.as_ref().err().map(|(error, _)| error.clone()));
     }
 }

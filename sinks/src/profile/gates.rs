@@ -3,7 +3,7 @@
 use runtime::breaker::{Breaker, BreakerMetrics, Rule};
 use runtime::health::Condition;
 use runtime::limits::Limits;
-use runtime::permits::{Bounds, Permits};
+use runtime::permits::{Bounds, Permits, gauge};
 use runtime::telemetry::Telemetry;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::time::Duration;
@@ -27,20 +27,14 @@ impl Gates {
     #[must_use]
     pub fn new(limits: &Limits, config: &cql::Config, [cassandra, redis]: [Condition; 2], shown: &Telemetry) -> Self {
         let rule = Rule::new(limits.pauses());
-        let about = "How many writes may be out to a store at once, as its answers have it.";
-        let gauge = shown.gauges("permits", about, [vec![("store", "cassandra")]]).pop().unwrap_or_default();
+        let (min, max) = (config.writes_in_flight_min, config.writes_in_flight_max);
+        let bounds = Bounds { min, max, unhurried: UNHURRIED };
         Self {
             cassandra: Breaker::new(rule, cassandra, BreakerMetrics::new(shown, "cassandra")),
             redis: Breaker::new(rule, redis, BreakerMetrics::new(shown, "redis")),
-            permits: Permits::new(bounds(config), gauge),
+            permits: Permits::new(bounds, gauge(shown, "cassandra")),
         }
     }
-}
-
-/// Between how many permits the number moves.
-#[must_use]
-pub fn bounds(config: &cql::Config) -> Bounds {
-    Bounds { min: config.writes_in_flight_min, max: config.writes_in_flight_max, unhurried: UNHURRIED }
 }
 
 /// By which a breaker tells work apart that fails again and again.
