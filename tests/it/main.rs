@@ -14,6 +14,7 @@
 
 mod crash;
 mod ctl;
+mod fire;
 mod histories;
 mod load;
 mod misconfiguration;

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
 /// The servers, and the right to stop them.
-async fn servers() -> (Stack, MutexGuard<'static, ()>) {
+pub(crate) async fn servers() -> (Stack, MutexGuard<'static, ()>) {
     static TURN: Mutex<()> = Mutex::const_new(());
     static SERVERS: OnceLock<Stack> = OnceLock::new();
     let turn = TURN.lock().await;
@@ -46,8 +46,15 @@ async fn cassandra_away_for_20_s_costs_time_and_nothing_else() {
     under_load(&home, &mut history, 20, async {
         sleep(Duration::from_secs(1)).await;
         stack.server("stop", "cassandra").await;
-        sleep(Duration::from_secs(20)).await;
-        assert!(path[2].waits_for("cassandra").is_some(), "/ready of the sink says what it waits for");
+        sleep(Duration::from_secs(12)).await;
+        let waits = path[2].waits_for("cassandra").expect("/ready of the sink says what it waits for");
+        assert!(waits.contains("open"), "{waits}");
+        assert_ne!(path[2].shown("breaker_state", "cassandra"), Some(0.0));
+        let before = path[2].shown("breaker_tries", "cassandra").unwrap();
+        sleep(Duration::from_secs(8)).await;
+        let tries = path[2].shown("breaker_tries", "cassandra").unwrap() - before;
+        assert!(tries <= 20.0, "{tries} writes in 8 s to a store that is away");
+        assert!(path[2].waits_for("cassandra").is_some());
         assert_ne!(home.lag("sink").await, Some(0), "what was not written is not committed");
         stack.server("start", "cassandra").await;
         until("the sink to be ready again", Duration::from_secs(60), async || {
@@ -59,6 +66,8 @@ async fn cassandra_away_for_20_s_costs_time_and_nothing_else() {
     home.settled().await;
 
     assert_running(&mut path);
+    assert_eq!(path[2].shown("breaker_state", "cassandra"), Some(0.0));
+    assert!(path[2].shown("breaker_opens", "cassandra") >= Some(1.0));
     home.assert_is(&history).await;
     let dead = home.records(topics::DEAD).await.len();
     assert_eq!(dead, 0, "an outage dead-letters nothing");
@@ -79,6 +88,8 @@ async fn whatever_happens_to_redis_no_entry_of_a_changed_user_outlives_the_chang
         stack.server("stop", "redis").await;
         sleep(Duration::from_secs(4)).await;
         assert!(path[2].waits_for("redis").is_some(), "/ready of the sink says what it waits for");
+        assert_ne!(path[2].shown("breaker_state", "redis"), Some(0.0));
+        assert_eq!(path[2].shown("breaker_state", "cassandra"), Some(0.0), "each store has its own");
         stack.server("start", "redis").await;
         sleep(Duration::from_secs(1)).await;
     })

@@ -1,12 +1,11 @@
 //! Where the servers of this run are, and small servers that a test has for itself.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+pub(crate) use tests::relay::Relay;
 use tests::stack::Stack;
 
 /// `host:port` of a broker, or of several, separated by commas.
@@ -84,73 +83,4 @@ impl Drop for Redis {
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
-}
-
-/// A way to a server that can be cut and mended.
-#[derive(Debug)]
-pub(crate) struct Relay {
-    address: SocketAddr,
-    state: Arc<Mutex<Wires>>,
-}
-
-#[derive(Debug, Default)]
-struct Wires {
-    is_cut: bool,
-    open: Vec<TcpStream>,
-}
-
-impl Relay {
-    pub(crate) fn to(server: &str) -> Self {
-        let server: SocketAddr = server.parse().expect("host:port");
-        // The driver takes a node's address from the node, and the port from what it was told.
-        let listener = TcpListener::bind((server.ip(), 0)).expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let state = Arc::new(Mutex::new(Wires::default()));
-        let wires = Arc::clone(&state);
-        // Ends with the test's process.
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let mut wires = wires.lock().unwrap_or_else(PoisonError::into_inner);
-                if wires.is_cut {
-                    continue;
-                }
-                if let Ok(server) = TcpStream::connect(server) {
-                    wires.open.extend(pump(&client, &server).into_iter().chain(pump(&server, &client)));
-                }
-            }
-        });
-        Self { address, state }
-    }
-
-    pub(crate) fn address(&self) -> String {
-        self.address.to_string()
-    }
-
-    /// Breaks what is open and lets nothing new through.
-    pub(crate) fn cut(&self) {
-        let mut wires = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        wires.is_cut = true;
-        for wire in wires.open.drain(..) {
-            let _was_open = wire.shutdown(Shutdown::Both);
-        }
-    }
-
-    pub(crate) fn mend(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_cut = false;
-    }
-}
-
-/// Copies until either side ends; the stream to break it by.
-fn pump(from: &TcpStream, to: &TcpStream) -> Option<TcpStream> {
-    let (mut from, mut to, wire) = (from.try_clone().ok()?, to.try_clone().ok()?, from.try_clone().ok()?);
-    thread::spawn(move || {
-        let mut buffer = [0; 16 * 1024];
-        while let Ok(len @ 1..) = from.read(&mut buffer) {
-            if to.write_all(&buffer[..len]).is_err() {
-                break;
-            }
-        }
-        let _was_open = to.shutdown(Shutdown::Both);
-    });
-    Some(wire)
 }

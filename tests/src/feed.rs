@@ -6,9 +6,13 @@ use runtime::record::{Headers, Outgoing};
 use runtime::stage::Sink as _;
 use schemas::topics::partition_for;
 use std::time::Duration;
+use tokio::time::sleep;
 
 /// Larger than anything a test writes: it is the broker's limits that count.
 const MESSAGE_BYTES_MAX: u32 = 64 << 20;
+
+/// Between two tries.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// A producer of one topic, compressing, with the partitioner that the pipeline asks for.
 #[derive(Debug)]
@@ -50,6 +54,14 @@ impl Feed {
             "the broker refuses records {:?}",
             refused.iter().map(|(at, _)| at).collect::<Vec<_>>()
         );
+    }
+
+    /// The same, again and again until the broker has all of them. What was sent twice stands twice in the log, in the
+    /// order of all, so the last of each user stays the last.
+    pub async fn insist(&self, records: &[Outgoing]) {
+        while self.sink.write(records).await.is_err() {
+            sleep(TRY_AGAIN).await;
+        }
     }
 
     /// One change in JSON; its key is its user.

@@ -5,8 +5,8 @@ use crate::history::{History, User};
 use crate::process::{Worker, dir_of, tidewater};
 use crate::stack::{Stack, root, scratch};
 use crate::until;
-use ctl::verify::{Subject, verify};
-use runtime::kafka::{Admin, Cluster, Config, Group, Reader as Topic, Span, Watermarks};
+use ctl::verify::{Subject, Verdict, verify};
+use runtime::kafka::{Admin, Cluster, Config, Group, Membership, Reader as Topic, Span, Watermarks};
 use runtime::record::Record;
 use schemas::{Codec, FieldValue, Profile, Row, Tenant, UserId, headers, topics};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,7 @@ const FLOOR: &str = "2024-01-01T00:00:00Z";
 /// The same in microseconds since 1970-01-01.
 const FLOOR_MICROS: i64 = 1_704_067_200_000_000;
 
-/// The workers in the order of the path, and what each reads.
+/// The workers in the order of the path, and what each reads; `validate` reads pinned, too.
 pub const PATH: [(&str, &str); 3] = [("validate", topics::RAW), ("enrich", topics::VALID), ("sink", topics::ENRICHED)];
 
 /// What one test may take from its first installation on; most take a tenth of it.
@@ -51,6 +51,7 @@ pub struct Installation {
     partitions: i32,
     starts: AtomicUsize,
     since: Instant,
+    budget: Duration,
 }
 
 impl Installation {
@@ -65,8 +66,9 @@ impl Installation {
         let dir = dir_of(name);
         let name = format!("t{}{name}", std::process::id());
         std::fs::write(dir.join("tidewater.toml"), toml(stack, &name, partitions)).unwrap();
-        for verb in ["topics apply", "migrate"] {
-            let arguments: Vec<&str> = verb.split(' ').chain(["--profile", "local"]).collect();
+        for (verb, servers) in [("topics apply", stack.broker_count()), ("migrate", stack.cassandra.len())] {
+            let kind = if servers < 3 { "local" } else { "production" };
+            let arguments: Vec<&str> = verb.split(' ').chain(["--profile", kind]).collect();
             told(&tidewater(&dir.join("tidewater.toml"), &arguments));
         }
         let keyspace = Keyspace::new(&name).expect("a short name");
@@ -79,7 +81,29 @@ impl Installation {
         let admin = Admin::new(&kafka).unwrap();
         let starts = AtomicUsize::default();
         let stack = stack.clone();
-        Self { stack, profile, session, name, dir, kafka, admin, groups, reader, cassandra, partitions, starts, since }
+        Self {
+            stack,
+            profile,
+            session,
+            name,
+            dir,
+            kafka,
+            admin,
+            groups,
+            reader,
+            cassandra,
+            partitions,
+            starts,
+            since,
+            budget: BUDGET,
+        }
+    }
+
+    /// The same, which may take so long.
+    #[must_use]
+    pub fn within(mut self, budget: Duration) -> Self {
+        self.budget = budget;
+        self
     }
 
     /// The name that its topics, groups, keyspace and users start with.
@@ -146,12 +170,16 @@ impl Installation {
     /// Records that a worker has before it; `None` if the broker does not say.
     pub async fn lag(&self, worker: &str) -> Option<i64> {
         let at = PATH.iter().position(|(name, _)| *name == worker).unwrap();
-        let topic = self.topic(PATH[at].1);
-        // In this order: what arrives between the two looks counts as being behind.
-        let committed = self.groups[at].committed(&topic, self.partitions).await.ok()?;
-        let held = self.admin.watermarks(&topic).await.ok()?;
-        let next = committed.iter().map(|committed| committed.as_ref().map_or(0, |committed| committed.offset));
-        Some(held.iter().zip(next).map(|(held, next)| held.high - next).sum())
+        let pinned = (worker == "validate").then_some(topics::PINNED);
+        let mut behind = 0;
+        for topic in [PATH[at].1].into_iter().chain(pinned).map(|name| self.topic(name)) {
+            // In this order: what arrives between the two looks counts as being behind.
+            let committed = self.groups[at].committed(&topic, self.partitions).await.ok()?;
+            let held = self.admin.watermarks(&topic).await.ok()?;
+            let next = committed.iter().map(|committed| committed.as_ref().map_or(0, |committed| committed.offset));
+            behind += held.iter().zip(next).map(|(held, next)| held.high - next).sum::<i64>();
+        }
+        Some(behind)
     }
 
     /// Waits until everything that was fed has gone the whole path.
@@ -163,7 +191,12 @@ impl Installation {
 
     /// Waits until a worker has nothing before it.
     pub async fn settled_by(&self, worker: &str) {
-        until(&format!("{worker} to settle all it has"), WITHIN, async || {
+        self.settled_by_within(worker, WITHIN).await;
+    }
+
+    /// The same, which may take so long.
+    pub async fn settled_by_within(&self, worker: &str, within: Duration) {
+        until(&format!("{worker} to settle all it has"), within, async || {
             (self.lag(worker).await == Some(0)).then_some(())
         })
         .await;
@@ -201,6 +234,28 @@ impl Installation {
         self.row_of(&Tenant::default(), &UserId::new(user).unwrap()).await
     }
 
+    /// What a worker's group has committed, by partition; `None` if the brokers do not say.
+    pub async fn try_committed(&self, worker: &str) -> Option<Vec<i64>> {
+        let at = PATH.iter().position(|(name, _)| *name == worker).unwrap();
+        let found = self.groups[at].committed(&self.topic(PATH[at].1), self.partitions).await.ok()?;
+        Some(found.into_iter().map(|committed| committed.map_or(0, |committed| committed.offset)).collect())
+    }
+
+    /// The records of some spans of a topic; `None` if the brokers do not give them.
+    pub async fn try_read(&self, topic: &str, spans: &[Span]) -> Option<Vec<Record>> {
+        let mut reader = Topic::open(&self.kafka, &self.topic(topic), spans).ok()?;
+        let mut records = Vec::new();
+        while let Some(record) = reader.next().await.ok()? {
+            records.push(record);
+        }
+        Some(records)
+    }
+
+    /// The row of a user as a quorum has it, an empty one if there is none; `None` if no quorum answers.
+    pub async fn try_row_of(&self, tenant: &Tenant, user: &UserId) -> Option<ProfileRow> {
+        self.reader.read(tenant, user).await.ok().map(Option::unwrap_or_default)
+    }
+
     /// The row of a user; an empty one if there is none.
     pub async fn row_of(&self, tenant: &Tenant, user: &UserId) -> ProfileRow {
         self.reader.read(tenant, user).await.unwrap().unwrap_or_default()
@@ -216,38 +271,44 @@ impl Installation {
 
     /// Panics unless the log alone proves that nothing is lost and no row wrong.
     pub async fn assert_proven(&self) {
+        let verdict = self.verdict().await;
+        assert!(verdict.changes > 0 && verdict.holds(), "{verdict:#?}");
+    }
+
+    /// What the log alone says of the rows.
+    pub async fn verdict(&self) -> Verdict {
         let cluster = Cluster {
             client: self.kafka.clone(),
             topic_prefix: format!("{}.", self.name),
             group_prefix: format!("{}.", self.name),
             partitions: self.partitions,
-            session_timeout: Duration::from_secs(6),
+            membership: Membership::default(),
             linger: Duration::ZERO,
         };
         let subject = Subject { cluster, cassandra: self.cassandra.clone(), floor_micros: FLOOR_MICROS };
-        let verdict = verify(&subject).await.unwrap();
-        assert!(verdict.changes > 0 && verdict.holds(), "{verdict:#?}");
+        verify(&subject).await.unwrap()
     }
 
     /// Panics unless every record of `raw` is settled and every row is what `history` came to.
     pub async fn assert_is(&self, history: &History) {
+        let wrong = self.wrong(history).await;
+        assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+        self.assert_nothing_is_lost().await;
+        self.assert_proven().await;
+    }
+
+    /// Rows that are not what `history` came to.
+    pub async fn wrong(&self, history: &History) -> Vec<String> {
         let rows = self.rows().await;
-        let mut wrong = Vec::new();
+        let strangers = rows.keys().filter(|user| !history.known().contains_key(*user));
+        let mut wrong: Vec<String> = strangers.map(|user| format!("{user:?} is a stranger")).collect();
         for (user, known) in history.known() {
             let row = rows.get(user).cloned().unwrap_or_default();
             if row.alive() != known.is_alive || self.plain(&row.row) != known.row {
                 wrong.push(format!("{user:?}: {row:?}, not {known:?}"));
             }
         }
-        let strangers = rows.keys().filter(|user| !history.known().contains_key(*user)).count();
-        assert!(
-            wrong.is_empty() && strangers == 0,
-            "{} wrong, {strangers} strangers:\n{}",
-            wrong.len(),
-            wrong.join("\n")
-        );
-        self.assert_nothing_is_lost().await;
-        self.assert_proven().await;
+        wrong
     }
 
     /// Panics unless each record of `raw` is, as an origin, in exactly one of `enriched` and the dead letters of the
@@ -292,7 +353,8 @@ impl Drop for Installation {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let took = self.since.elapsed();
-            assert!(took < BUDGET, "{} took {} s and may take {}", self.name, took.as_secs(), BUDGET.as_secs());
+            let may = self.budget;
+            assert!(took < may, "{} took {} s and may take {}", self.name, took.as_secs(), may.as_secs());
             let _removed = std::fs::remove_dir_all(&self.dir);
             // The last one out; while others are there, it fails.
             let _removed = std::fs::remove_dir(scratch());

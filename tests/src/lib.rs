@@ -13,6 +13,7 @@ pub mod feed;
 pub mod history;
 pub mod installation;
 pub mod process;
+pub mod relay;
 pub mod stack;
 
 use std::time::Duration;

@@ -95,6 +95,15 @@ impl Worker {
         body["conditions"][condition]["waiting"].as_str().map(str::to_owned)
     }
 
+    /// What a metric about stores says of one of them; its name without the service's and without `_total`.
+    #[must_use]
+    pub fn shown(&self, name: &str, store: &str) -> Option<f64> {
+        let text = self.get("/metrics").filter(|(status, _)| *status == 200)?.1;
+        let series = ["", "_total"].map(|end| format!("{}_{name}{end}{{store=\"{store}\"}} ", self.name));
+        let of_it = |line: &str| series.iter().find_map(|series| line.strip_prefix(series.as_str())?.parse().ok());
+        text.lines().find_map(of_it)
+    }
+
     /// The sum of a metric over its labels, without the start that all metrics of a service have.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<f64> {
@@ -108,6 +117,14 @@ impl Worker {
         (!found.is_empty()).then(|| found.iter().sum())
     }
 
+    /// The most memory it has ever held at once, in bytes (`VmHWM`).
+    #[must_use]
+    pub fn memory_peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("this is Linux");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.end();
@@ -115,10 +132,24 @@ impl Worker {
 
     /// SIGTERM; its exit code.
     pub async fn leave(mut self) -> i32 {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().unwrap();
-        assert!(sent.success(), "{} has ended before it was asked to:\n{}", self.name, self.log());
+        self.signal("TERM");
         self.exit().await
+    }
+
+    /// SIGSTOP: it stands still in the middle of whatever it does, and nobody is told.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT: it goes on as if no time had passed.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().unwrap();
+        assert!(sent.success(), "{} has ended before it was asked to:\n{}", self.name, self.log());
     }
 
     /// Waits for its end; its exit code.

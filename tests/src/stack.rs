@@ -30,7 +30,8 @@ impl Stack {
         let dir = scratch().join(format!("stack-{name}"));
         std::fs::create_dir_all(dir.parent().unwrap()).unwrap();
         let owner = std::process::id().to_string();
-        let env = stack(&["up", "--dir", dir.to_str().unwrap(), "--owner", &owner]);
+        // These get killed, and what one node has confirmed must survive that.
+        let env = stack(&["up", "--dir", dir.to_str().unwrap(), "--owner", &owner, "--commitlog", "batch"]);
         Self::from(|name| {
             let line = env.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             line.unwrap_or_else(|| panic!("`stack up` does not name {name}:\n{env}")).to_owned()
@@ -46,8 +47,14 @@ impl Stack {
         }
     }
 
-    /// `stop`, `start`, `kill`, `pause` or `resume` for `kafka`, `cassandra` or `redis`. Returns when it is done; after
-    /// `start` the server answers.
+    /// How many brokers there are.
+    #[must_use]
+    pub fn broker_count(&self) -> usize {
+        self.brokers.split(',').count()
+    }
+
+    /// `stop`, `start`, `kill`, `pause` or `resume` for `kafka`, `cassandra` (all of them), `kafka-1`, `cassandra-1`, …
+    /// or `redis`. Returns when it is done; after `start` the server answers.
     pub async fn server(&self, verb: &str, name: &str) {
         let mut command = tokio::process::Command::new(root().join("deploy/local/stack"));
         let output = command.args(["server", verb, name, "--dir", self.dir()]).stdin(Stdio::null()).output().await;
@@ -97,8 +104,24 @@ pub fn root() -> &'static Path {
 /// If nobody says where they are.
 #[must_use]
 pub fn place(name: &str) -> String {
+    variable(name).unwrap_or_else(|| panic!("{name} is not set: run `make test`, which starts the servers"))
+}
+
+/// How much of something a test is to do: `name` asks for a long form of it.
+#[must_use]
+pub fn asked(name: &str, usual: usize) -> usize {
+    variable(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// A text that only a long form is given.
+#[must_use]
+pub fn text_asked(name: &str) -> Option<String> {
+    variable(name)
+}
+
+fn variable(name: &str) -> Option<String> {
     #[allow(clippy::disallowed_methods, reason = "the one place where tests read the environment")]
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts the servers"))
+    std::env::var(name).ok()
 }
 
 fn stack(arguments: &[&str]) -> String {

@@ -11,7 +11,9 @@ cassandra_host() { printf '127.0.0.%d' "${1#cassandra-}"; }
 cassandra_configure() {
   local node seeds=127.0.0.1
   for ((node = 2; node <= nodes; node++)); do seeds+=,127.0.0.$node; done
-  sed "s/- seeds: .*/- seeds: \"$seeds\"/" "$stack_home/conf/cassandra.yaml" >"$dir/conf/$1.yaml"
+  local -a edits=(-e "s/- seeds: .*/- seeds: \"$seeds\"/")
+  [[ $commitlog == periodic ]] || edits+=(-e "s/^commitlog_sync: .*/commitlog_sync: $commitlog/" -e '/^commitlog_sync_period:/d')
+  sed "${edits[@]}" "$stack_home/conf/cassandra.yaml" >"$dir/conf/$1.yaml"
 }
 
 # cassandra_run NAME
@@ -37,7 +39,8 @@ cassandra_run() {
     -Dcassandra.settings.rpc_address="$host" -Dcassandra.settings.native_transport_port="${port[cassandra]}" \
     -Dcassandra.jmx.local.port="${port[jmx-$node]}" \
     -Dcassandra.storagedir="$dir/data/$1" -Dcassandra.logdir="$dir/logs" -Dcassandra-foreground=yes \
-    -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.shutdown_announce_in_ms=0 -Dcassandra.superuser_setup_delay_ms=0 -Djava.awt.headless=true -cp "$jars/*" org.apache.cassandra.service.CassandraDaemon
+    -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.shutdown_announce_in_ms=0 -Dcassandra.superuser_setup_delay_ms=0 \
+    -Djava.awt.headless=true -cp "$jars/*" org.apache.cassandra.service.CassandraDaemon
 }
 
 # cassandra_answers NAME: the handshake is accepted, and the node knows all others.

@@ -6,7 +6,7 @@
 # reads the records. Whichever comes first, a launcher either sees `closing` and goes, or is seen and ended.
 
 declare -A port=()
-servers=() started=() keep=no brokers=1 nodes=1 jit=quick java=
+servers=() started=() keep=no brokers=1 nodes=1 commitlog=periodic jit=quick java=
 dir='' entry=''
 
 # instance_at DIR: sets dir and entry, whether or not anything is there.
@@ -39,7 +39,7 @@ instance_lock() {
 # The settings are what a later start of the same servers needs: written whole at each change, read by every verb.
 settings_write() {
   {
-    declare -p servers brokers nodes jit java
+    declare -p servers brokers nodes commitlog jit java
     # `declare -gA`: read from inside a function, a plain declare would make it local there.
     declare -p port | sed 's/^declare -A/declare -gA/'
   } | sed 's/^declare -a /declare -ga /; s/^declare -- /declare -g /' >"$dir/settings.$$"

@@ -47,7 +47,7 @@ verb_fetch() {
 }
 
 verb_up() {
-  options_read "dir owner brokers nodes jit" "$@"
+  options_read "dir owner brokers nodes commitlog jit" "$@"
   mkdir -p "$registry"
   instances_sweep
   [[ -n ${option[dir]:-} ]] || option[dir]=$(mktemp -d "${TMPDIR:-/tmp}/tidewater-XXXXXX")
@@ -80,9 +80,10 @@ up_settings() {
   elif [[ -n $(ls -A "$dir" 2>/dev/null) ]]; then
     usage_error "$dir holds something else; give an empty or a new directory"
   fi
-  brokers=${option[brokers]:-$brokers} nodes=${option[nodes]:-$nodes} jit=${option[jit]:-$jit}
+  brokers=${option[brokers]:-$brokers} nodes=${option[nodes]:-$nodes} commitlog=${option[commitlog]:-$commitlog} jit=${option[jit]:-$jit}
   [[ $brokers =~ ^[1-9]$ ]] || usage_error "--brokers takes 1 to 9"
   [[ $nodes =~ ^[1-9]$ ]] || usage_error "--nodes takes 1 to 9"
+  [[ $commitlog =~ ^(periodic|batch)$ ]] || usage_error "--commitlog takes periodic or batch"
   [[ $jit =~ ^(quick|full)$ ]] || usage_error "--jit takes quick or full"
   if [[ -n $owner && (! $owner =~ ^[0-9]+$ || -z $(birth "$owner" || true)) ]]; then usage_error "--owner $owner is no running process"; fi
   if ((${#words[@]} + ${#servers[@]} == 0)); then words=(kafka cassandra redis); fi
