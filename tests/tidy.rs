@@ -15,6 +15,8 @@ mod promises;
 mod scripts;
 #[path = "tidy/size.rs"]
 mod size;
+#[path = "tidy/soak.rs"]
+mod soak;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/words.rs"]
@@ -102,6 +104,11 @@ fn reject_codes_and_their_pages_are_the_same() {
 #[test]
 fn links_between_pages_lead_somewhere() {
     assert_eq!(pages::dead_links(&files()), NONE);
+}
+
+#[test]
+fn what_soaks_came_to_has_one_shape() {
+    assert_eq!(soak::misshapen(&files()), NONE);
 }
 
 #[test]
