@@ -6,9 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use schemas::accept::{self, OUTPUT_BYTES_MAX, Place, RECORD_BYTES_MAX};
 use schemas::json::Fields;
+use schemas::pinned::{Bounds, Brought};
 use schemas::reference::{Table, Tables};
 use schemas::topics::partition_for;
-use schemas::{Change, Codec, FieldSet, Op, Origin, Profile, RejectCode, Rejection, Version, enrich, origin, rules};
+use schemas::{Change, Codec, Draft, FieldSet, Op, Origin, Profile, RejectCode, Rejection, Version};
+use schemas::{enrich, origin, rules, topics};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,30 +23,30 @@ const OFFSET: i64 = 1024;
 /// 2026-06-01T00:00:00Z on the live lane.
 const VERSION: i64 = 1_780_272_000_000_004;
 
-/// Codes that other stages give, that need `pinned`, or that no field of the shipped profile can give.
-const NOT_HERE: [RejectCode; 5] = [
-    RejectCode::VersionInvalid,
-    RejectCode::VersionInFuture,
-    RejectCode::PatternMismatch,
-    RejectCode::ChangeTooOld,
-    RejectCode::StoreRefused,
-];
+/// As a pinned record finds it: a floor of 2024-01-01, and now.
+const BOUNDS: Bounds = Bounds { floor_micros: 1_704_067_200_000_000, latest_ms: VERSION / 1000 };
+
+/// Codes that other stages give, or that no field of the shipped profile can give.
+const NOT_HERE: [RejectCode; 3] = [RejectCode::PatternMismatch, RejectCode::ChangeTooOld, RejectCode::StoreRefused];
 
 struct Example {
     file: String,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
     partition: i32,
+    /// `None` on the raw topic.
+    headers: Option<Map<String, Value>>,
     expect: Value,
 }
 
 impl Example {
-    fn read(path: &Path) -> Self {
+    fn read(path: &Path, is_pinned: bool) -> Self {
         let file = path.file_name().unwrap().to_string_lossy().into_owned();
         let parsed: Map<String, Value> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         let known =
             ["name", "key", "key_base64", "value", "value_text", "value_base64", "pad_to", "partition", "expect"];
-        assert!(parsed.keys().all(|key| known.contains(&&**key)), "{file} has a key that its README does not");
+        let is_known = |key: &str| known.contains(&key) || is_pinned && key == "headers";
+        assert!(parsed.keys().all(|key| is_known(key)), "{file} has a key that its README does not");
         assert!(parsed["name"].is_string(), "{file} says what it shows");
         let bytes = |name: &str| parsed.get(name).map(|text| STANDARD.decode(text.as_str().unwrap()).unwrap());
         let text = |name: &str| parsed.get(name).and_then(Value::as_str).map(|text| text.as_bytes().to_vec());
@@ -56,18 +58,22 @@ impl Example {
         }
         let home = key.as_ref().map_or(0, |key| partition_for(key, PARTITIONS));
         let partition = parsed.get("partition").map_or(home, |number| number.as_i64().unwrap().try_into().unwrap());
-        Self { file, key, value, partition, expect: parsed["expect"].clone() }
+        let given = parsed.get("headers").and_then(Value::as_object).cloned().unwrap_or_default();
+        let headers = is_pinned.then_some(given);
+        Self { file, key, value, partition, headers, expect: parsed["expect"].clone() }
     }
 
     fn all() -> Vec<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/change");
-        let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        paths.sort();
-        paths
-            .iter()
-            .filter(|path| path.extension().is_some_and(|end| end == "json"))
-            .map(|path| Self::read(path))
-            .collect()
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        let mut all = Vec::new();
+        for (folder, is_pinned) in [("change", false), ("pinned", true)] {
+            let entries = fs::read_dir(examples.join(folder)).unwrap();
+            let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+            paths.sort();
+            let files = paths.iter().filter(|path| path.extension().is_some_and(|end| end == "json"));
+            all.extend(files.map(|path| Self::read(path, is_pinned)));
+        }
+        all
     }
 
     /// What `validate` makes of the record.
@@ -80,8 +86,24 @@ impl Example {
         };
         accept::check_size(key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len), RECORD_BYTES_MAX)?;
         accept::check_partition(key, self.partition, PARTITIONS)?;
-        let change = match value {
-            Some(value) => accept::accept(codec.profile(), accept::read(codec, value)?, place)?,
+        let Some(given) = &self.headers else {
+            return self.accepted(codec, value.map(|value| accept::read(codec, value)).transpose()?, place);
+        };
+        let header = |name: &str| given.get(name).and_then(Value::as_str).map(str::as_bytes);
+        let brought = Brought::read(header);
+        let mut draft = value.map(|value| accept::read(codec, value)).transpose()?;
+        let in_value = draft.as_mut().and_then(|draft| draft.version.take());
+        let own = Origin::new(topics::PINNED, self.partition, OFFSET).unwrap();
+        let version = brought.version(in_value, BOUNDS)?;
+        let place = Place { origin: brought.origin(&own)?, version, ..place };
+        let id = brought.id()?;
+        let change = self.accepted(codec, draft, place)?;
+        Ok(Change { id: id.unwrap_or(change.id), ..change })
+    }
+
+    fn accepted(&self, codec: &Codec, draft: Option<Draft>, place: Place<'_>) -> Result<Change, Rejection> {
+        let change = match draft {
+            Some(draft) => accept::accept(codec.profile(), draft, place)?,
             None => accept::accept_null(place)?,
         };
         rules::check(codec.profile(), change)
@@ -117,6 +139,8 @@ fn shown(profile: &Profile, change: &Change, expected: &Value) -> Value {
         "unset": names(profile, change.unset),
         "occurred_at": change.occurred_at.map(|micros| schemas::calendar::time_of(micros).unwrap()),
         "source": change.source,
+        "version": change.version.get(),
+        "origin": change.origin.to_string(),
     });
     let Value::Object(all) = all else { unreachable!("an object") };
     let always = ["op", "set", "unset"];
@@ -191,7 +215,8 @@ fn a_rejected_example_tells_no_value() {
         let own = |step: &str| {
             let number = !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit());
             let envelope = ["id", "tenant", "user_id", "op", "set", "unset", "occurred_at", "source", "version"];
-            number || envelope.contains(&step) || codec.profile().position(step).is_some()
+            let ours = schemas::headers::is_ours(step);
+            number || ours || envelope.contains(&step) || codec.profile().position(step).is_some()
         };
         assert!(field.is_empty() || unknown || field.split('.').all(own), "{} tells {field}", example.file);
         assert!(field.bytes().all(|byte| byte.is_ascii_graphic()), "{}", example.file);
