@@ -2,9 +2,9 @@
 
 use crate::fault::Fault;
 use crate::lane::{Job, lane_of};
-use crate::ledger::{Entry, Ledger, Ticket};
+use crate::ledger::{Entry, Frontier, Ledger, Ticket};
 use crate::limits::Limits;
-use crate::record::{Record, TopicPartition};
+use crate::record::{Offset, Record, TopicPartition};
 use crate::stage::Admitted;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub(crate) struct Owned {
     mark: i64,
     lanes: Vec<Option<Handle>>,
     parked: Option<Record>,
+    /// Somebody had this partition before us, and no record of it has come yet.
+    is_taken_over: bool,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -42,8 +44,15 @@ struct Handle {
 
 impl Owned {
     pub(crate) fn new(place: TopicPartition, ledger: Ledger, cancel: CancellationToken) -> Self {
-        let mark = ledger.frontier().mark;
-        Self { place, ledger, mark, lanes: Vec::new(), parked: None, cancel }
+        let Frontier { offset, mark } = ledger.frontier();
+        // Where nothing was ever settled there was nobody before us.
+        let is_taken_over = offset > Offset(0);
+        Self { place, ledger, mark, lanes: Vec::new(), parked: None, is_taken_over, cancel }
+    }
+
+    /// Whether a record is the first that comes after somebody else's; true once.
+    pub(crate) fn takes_over(&mut self) -> bool {
+        std::mem::take(&mut self.is_taken_over)
     }
 
     pub(crate) fn is_parked(&self) -> bool {

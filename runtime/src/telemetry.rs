@@ -28,6 +28,9 @@ pub use traces::Traces;
 /// Seconds a write may take, from a hit in memory to the driver's timeouts.
 const SECONDS_BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Seconds a partition may stand still, from a hand-over in good order to a broker's session and an outage.
+const GAP_BOUNDS: [f64; 12] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
 /// No record is unsettled.
 const NONE_MS: i64 = i64::MIN;
 
@@ -200,9 +203,13 @@ impl Telemetry {
     /// `<service>_<name>_seconds`: how long something takes.
     #[must_use]
     pub fn seconds(&self, name: &str, about: &'static str) -> Seconds {
+        self.seconds_within(&SECONDS_BOUNDS, name, about)
+    }
+
+    fn seconds_within(&self, bounds: &[f64], name: &str, about: &'static str) -> Seconds {
         let meter = self.provider.meter(self.service);
         let builder = meter.f64_histogram(self.name(name)).with_unit("s").with_description(about);
-        Seconds(builder.with_boundaries(SECONDS_BOUNDS.to_vec()).build())
+        Seconds(builder.with_boundaries(bounds.to_vec()).build())
     }
 
     fn name(&self, name: &str) -> String {
@@ -289,6 +296,8 @@ impl Seconds {
 pub struct WorkerMetrics {
     /// Records admitted.
     pub records_in: Counter,
+    /// Bytes that the brokers sent to the consumer, as they go over the wire.
+    pub fetched_bytes: Counter,
     /// Records settled by being forwarded.
     pub forwarded: Counter,
     rejected: Arc<[(&'static str, Counter)]>,
@@ -300,6 +309,8 @@ pub struct WorkerMetrics {
     pub oldest_unsettled: Age,
     /// From the start of a rebalance until its partitions were given up or taken.
     pub rebalance_wait: Seconds,
+    rebalance_gap: Seconds,
+    clock: Clock,
     /// Writes tried again after a fault.
     pub retries: Counter,
     /// Commits that did not go through; each is tried again.
@@ -317,6 +328,7 @@ impl WorkerMetrics {
         let forwarded = out.next().unwrap_or_default();
         Self {
             records_in: telemetry.counter("records_in", "Records admitted."),
+            fetched_bytes: telemetry.counter("fetched_bytes", "Bytes from the brokers, as they go over the wire."),
             forwarded,
             rejected: codes.iter().copied().zip(out).collect(),
             write: telemetry.seconds("write", "One batch's write to the sink, with its retries."),
@@ -324,12 +336,25 @@ impl WorkerMetrics {
             oldest_unsettled: telemetry.age(
                 "oldest_unsettled",
                 "Age of the oldest unsettled record over all partitions.",
-                clock,
+                clock.clone(),
             ),
             rebalance_wait: telemetry.seconds("rebalance_wait", "How long all partitions stood in a rebalance."),
+            rebalance_gap: telemetry.seconds_within(
+                &GAP_BOUNDS,
+                "rebalance_gap",
+                "How old the first record of a partition was that was taken over.",
+            ),
+            clock,
             retries: telemetry.counter("retries", "Writes tried again after a fault."),
             commit_failures: telemetry.counter("commit_failures", "Commits that did not go through."),
         }
+    }
+
+    /// Notes how long a partition that was taken over has stood still, as far as its new owner can know: `at_ms`
+    /// (milliseconds since 1970-01-01) is when the first record it reads was appended.
+    pub(crate) fn took_over(&self, at_ms: i64) {
+        let gap_ms = self.clock.now_ms().saturating_sub(at_ms);
+        self.rebalance_gap.record(Duration::from_millis(u64::try_from(gap_ms).unwrap_or(0)));
     }
 
     /// Counts one rejection. `code` is one of those given to [`WorkerMetrics::new`]; another counts nowhere.

@@ -246,6 +246,11 @@ where
         }
         if let Some(owned) = self.owned.get_mut(&epoch) {
             self.vitals.metrics.records_in.add(1);
+            if owned.takes_over()
+                && let Some(at_ms) = record.timestamp.millis()
+            {
+                self.vitals.metrics.took_over(at_ms);
+            }
             owned.park(record);
         }
         self.admit(epoch);

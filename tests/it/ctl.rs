@@ -3,7 +3,9 @@
 use crate::servers;
 use bytes::Bytes;
 use runtime::Health;
-use runtime::kafka::{Admin, Cluster, Committed, Config, Group, KafkaSource, Reader, SourceConfig, Span, sink_to};
+use runtime::kafka::{
+    Admin, Cluster, Committed, Config, Group, KafkaSource, Membership, Reader, SourceConfig, Span, sink_to,
+};
 use runtime::record::{Headers, Outgoing, Timestamp};
 use runtime::source::{Demand, Event, Source};
 use runtime::stage::Sink;
@@ -40,7 +42,7 @@ impl Installation {
             topic_prefix: prefix.clone(),
             group_prefix: prefix,
             partitions: PARTITIONS,
-            session_timeout: Duration::from_secs(6),
+            membership: Membership::default(),
             linger: Duration::ZERO,
         };
         Self { cluster }
@@ -194,7 +196,8 @@ async fn a_group_with_a_member_is_not_moved() {
         group: installation.cluster.group("enrich"),
         topics: vec![topic],
         first_metadata: vec![String::new()],
-        session_timeout: Duration::from_secs(6),
+        membership: Membership::default(),
+        fetched_bytes: runtime::telemetry::Counter::default(),
         release_within: Duration::from_secs(1),
     };
     let health = Health::new();

@@ -8,11 +8,13 @@ use crate::fault::{Cause, Exit, Fault};
 use crate::health::Heartbeat;
 use crate::record::{Offset as Place, TopicPartition};
 use crate::source::Resume;
+use crate::telemetry::Counter;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
@@ -47,6 +49,8 @@ pub(super) struct Owner {
     pub(super) release_within: Duration,
     /// Beats while the poll thread waits for brokers, so that their outage is not taken for our standstill.
     pub(super) heartbeat: Arc<Heartbeat>,
+    /// Bytes that the brokers have sent.
+    pub(super) fetched_bytes: Counter,
 }
 
 /// The consumer's context: the rebalance callback and the client's log.
@@ -268,6 +272,11 @@ impl ClientContext for Context {
         // Runs on the poll thread while it serves events, and the channel has room for what one poll can bring;
         // if not, the client says it again.
         self.owner.notices.try_send(Notice::Error(error)).ok();
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let received = u64::try_from(statistics.rx_bytes).unwrap_or(0);
+        self.owner.fetched_bytes.add(received.saturating_sub(self.owner.fetched_bytes.get()));
     }
 }
 

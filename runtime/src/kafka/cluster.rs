@@ -1,6 +1,6 @@
 //! `[kafka]`: the cluster as an installation uses it.
 
-use super::Config;
+use super::{Config, Membership};
 use crate::config::{Section, Settings};
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ pub struct Cluster {
     pub group_prefix: String,
     /// Partitions of every topic; fixed for the life of a topic set.
     pub partitions: i32,
-    /// A member of a group that is silent for so long has lost its partitions.
-    pub session_timeout: Duration,
+    /// How the workers are members of their groups.
+    pub membership: Membership,
     /// How long a producer waits for company before it sends a batch.
     pub linger: Duration,
 }
@@ -25,8 +25,8 @@ pub struct Cluster {
 /// The client knows some of them by a second name, which would come past the first.
 const OWNED: &[(&str, &str)] = &[
     ("metadata.broker.list", "set kafka.brokers"),
-    ("group.instance.id", "members have no fixed identity yet"),
-    ("group.remote.assignor", "the source is made for the classic protocol"),
+    ("group.instance.id", "set kafka.instance_id"),
+    ("group.remote.assignor", "the brokers' default moves only what must move"),
     ("auto.commit.enable", "only what is settled is committed"),
     ("max.poll.interval.ms", "the poll thread comes round ten times a second"),
     ("delivery.timeout.ms", "a record that timed out would be overtaken"),
@@ -41,9 +41,11 @@ const OWNED: &[(&str, &str)] = &[
     ("fetch.message.max.bytes", "what a partition may hold is a bound of the source"),
     ("bootstrap.servers", "set kafka.brokers"),
     ("group.id", "the group is the stage's own name"),
-    ("group.protocol", "the source is made for the classic protocol"),
+    ("group.protocol", "set kafka.group_protocol"),
     ("partition.assignment.strategy", "the source is made for cooperative-sticky"),
+    ("group.protocol.type", "a worker is a consumer"),
     ("session.timeout.ms", "set kafka.session_timeout"),
+    ("heartbeat.interval.ms", "it follows from the session: set kafka.session_timeout"),
     ("enable.auto.commit", "only what is settled is committed"),
     ("enable.auto.offset.store", "only what is settled is committed"),
     ("auto.offset.reset", "offsets are moved by tidewater rewind only"),
@@ -62,19 +64,15 @@ impl Settings for Cluster {
         let prefix = "Before the name of every topic, so that installations can share a cluster.";
         let groups = "Before the name of every consumer group; set it where installations share a cluster.";
         let partitions = "Partitions of every topic; fixed for the life of a topic set.";
-        let session = "A worker that is silent for so long has lost its partitions.";
         let linger = "How long a producer waits for company before it sends a batch.";
         let extra =
             "Settings of librdkafka as they are, for connections and credentials: security.protocol, sasl.username, …";
         let brokers: String = section.text("brokers", brokers).required("without it there is nothing to connect to");
         Self {
             topic_prefix: section.text("topic_prefix", prefix).default("tidewater.".to_owned()),
-            group_prefix: section.text("group_prefix", groups).default(String::new()),
+            group_prefix: section.text("group_prefix", groups).optional().unwrap_or_default(),
             partitions: section.count("partitions", partitions).between(1, 10_000).default(12),
-            session_timeout: section
-                .duration("session_timeout", session)
-                .between(ms(3_000), ms(300_000))
-                .default(ms(6_000)),
+            membership: Membership::read(section),
             linger: section.duration("linger", linger).between(ms(0), ms(1_000)).default(ms(2)),
             client: Config {
                 brokers,

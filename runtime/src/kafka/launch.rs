@@ -104,7 +104,8 @@ where
         worker: context.service,
         first_metadata: vec![route.first_metadata; route.inputs.len()],
         topics: route.inputs,
-        session_timeout: cluster.session_timeout,
+        membership: cluster.membership.clone(),
+        fetched_bytes: vitals.metrics.fetched_bytes.clone(),
         release_within: limits.drain + GOODBYE,
     };
     let condition = context.health.condition("kafka", "no partition was assigned yet");

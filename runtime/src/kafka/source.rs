@@ -5,11 +5,13 @@
 
 use super::assignment::{Context, Notice, Owner};
 use super::config::Config;
+use super::membership::{Membership, Seat};
 use super::queue::Queue;
 use crate::fault::{Cause, Exit, Fault};
 use crate::health::{Condition, Heartbeat};
 use crate::record::TopicPartition;
 use crate::source::{Commit, Committer, Demand, Event, Source};
+use crate::telemetry::Counter;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -30,8 +32,9 @@ pub struct SourceConfig {
     pub topics: Vec<String>,
     /// Text committed with offset 0 on a first start, per topic in the order of `topics`.
     pub first_metadata: Vec<String>,
-    /// A member that is silent for so long has lost its partitions.
-    pub session_timeout: Duration,
+    pub membership: Membership,
+    /// Counts what the brokers send.
+    pub fetched_bytes: Counter,
     /// How long a revocation may wait for the worker, its last commit included.
     pub release_within: Duration,
 }
@@ -43,6 +46,8 @@ const FETCH_BYTES: &str = "1048576";
 const FETCH_ANSWER_BYTES: &str = "16777216";
 /// How long a full queue waits before it fetches again; the default of a second costs a third of the speed.
 const FETCH_BACKOFF_MS: &str = "20";
+/// How often the client says what it has received. Half a millisecond of work each time.
+const STATISTICS_MS: &str = "2000";
 /// Records taken from one partition before the next one has its turn.
 const BURST: usize = 64;
 /// How often all queues are looked at although none has called.
@@ -53,6 +58,7 @@ const HEALED_AFTER: Duration = Duration::from_secs(10);
 /// A member of a consumer group.
 pub struct KafkaSource {
     consumer: Arc<BaseConsumer<Context>>,
+    seat: Arc<Seat>,
     notices: mpsc::Receiver<Notice>,
     queues: Vec<Queue>,
     /// Queue that is read from, and how often it was in a row.
@@ -90,6 +96,7 @@ impl KafkaSource {
             first: own.topics.iter().cloned().zip(own.first_metadata.iter().cloned()).collect(),
             release_within: own.release_within,
             heartbeat: heartbeat.clone(),
+            fetched_bytes: own.fetched_bytes.clone(),
         };
         let bad = |error| Fault::Fatal {
             exit: Exit::Config,
@@ -112,6 +119,7 @@ impl KafkaSource {
             .map_err(|error| Fault::component("the poll thread cannot be started", error))?;
         Ok(Self {
             consumer,
+            seat: Arc::new(Seat { group: own.group, membership: own.membership }),
             notices,
             queues: Vec::new(),
             turn: 0,
@@ -187,12 +195,15 @@ impl KafkaSource {
 
     /// What an error of the consumer means: an offset that is gone cannot heal, anything else is waited for.
     fn weigh(&mut self, error: KafkaError) -> Result<(), Fault> {
+        // The client does nothing more for one that has met a fatal error, and tells of it by any code.
+        if let Some((code, _)) = self.consumer.client().fatal_error() {
+            return Err(self.seat.ended(code, error));
+        }
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => Err(Fault::component(
                 "the log no longer has the offset to go on from; the next start says how many records are gone",
                 error,
             )),
-            Some(RDKafkaErrorCode::Fatal) => Err(Fault::component("the consumer met a fatal error", error)),
             Some(RDKafkaErrorCode::NoError | RDKafkaErrorCode::PartitionEOF) => Ok(()),
             _ => {
                 let text = match error.rdkafka_error_code() {
@@ -260,7 +271,7 @@ impl Source for KafkaSource {
     }
 
     fn committer(&self) -> KafkaCommitter {
-        KafkaCommitter { consumer: self.consumer.clone() }
+        KafkaCommitter { consumer: self.consumer.clone(), seat: self.seat.clone() }
     }
 
     async fn close(mut self) {
@@ -319,6 +330,7 @@ impl PollThread {
 #[derive(Clone)]
 pub struct KafkaCommitter {
     consumer: Arc<BaseConsumer<Context>>,
+    seat: Arc<Seat>,
 }
 
 impl std::fmt::Debug for KafkaCommitter {
@@ -342,26 +354,24 @@ impl Committer for KafkaCommitter {
         .await;
         match outcome {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Fault::Transient(Cause::with("kafka refused a commit", error))),
+            Ok(Err(error)) => Err(self.seat.refused_commit(error)),
             Err(_) => Err(Fault::Fatal { exit: Exit::Component, cause: Cause::new("a commit panicked") }),
         }
     }
 }
 
 fn consumer_config(config: &Config, own: &SourceConfig) -> ClientConfig {
-    let session_ms = own.session_timeout.as_millis();
     let mut client = config.client_config();
     client
         .set("group.id", &own.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", session_ms.to_string())
-        .set("heartbeat.interval.ms", (session_ms / 6).max(100).to_string())
         .set("queued.max.messages.kbytes", QUEUE_KBYTES)
         .set("max.partition.fetch.bytes", FETCH_BYTES)
         .set("fetch.max.bytes", FETCH_ANSWER_BYTES)
-        .set("fetch.queue.backoff.ms", FETCH_BACKOFF_MS);
+        .set("fetch.queue.backoff.ms", FETCH_BACKOFF_MS)
+        .set("statistics.interval.ms", STATISTICS_MS);
+    own.membership.apply(&mut client);
     client
 }

@@ -1,5 +1,7 @@
 use super::*;
+use crate::breaker::BreakerMetrics;
 use crate::config::Value as _;
+use crate::permits;
 use crate::record::{Headers, Offset, Record, Timestamp, TopicPartition};
 use crate::stage::{Admitted, Destination};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +64,8 @@ fn the_metrics_of_a_worker_are_those_of_the_golden_list() {
     let metrics = WorkerMetrics::new(&telemetry, Clock::system(), CODES);
     metrics.write.record(Duration::from_millis(3));
     metrics.rebalance_wait.record(Duration::from_millis(3));
+    metrics.took_over(0);
+    let _of_a_store = (BreakerMetrics::new(&telemetry, "cassandra"), permits::gauge(&telemetry, "cassandra"));
     let golden = include_str!("../../../tests/goldens/metrics.txt");
     assert_eq!(list(&telemetry.render().unwrap()), golden, "a changed metric changes tests/goldens/metrics.txt");
 }
@@ -100,6 +104,16 @@ fn a_record_from_the_future_has_no_age() {
     let (telemetry, metrics) = worker(Clock::fixed(1_000));
     metrics.oldest_unsettled.set(Some(9_000));
     assert_eq!(shown(&telemetry, "sink_oldest_unsettled_seconds"), "0");
+}
+
+#[test]
+fn a_partition_taken_over_has_stood_as_long_as_its_first_record() {
+    let (telemetry, metrics) = worker(Clock::fixed(9_000));
+    metrics.took_over(2_000);
+    metrics.took_over(9_500);
+    assert_eq!(shown(&telemetry, "sink_rebalance_gap_seconds_sum"), "7", "and what comes from the future, not at all");
+    assert_eq!(shown(&telemetry, "sink_rebalance_gap_seconds_count"), "2");
+    assert_eq!(shown(&telemetry, "sink_rebalance_gap_seconds_bucket{le=\"5\"}"), "1");
 }
 
 #[test]
