@@ -44,26 +44,12 @@ pub fn cassandra(section: &mut Section<'_>) -> cql::Config {
     let dc = "Data centre whose replicas make up a LOCAL_QUORUM.";
     let connect = "How long one connection may take to be made.";
     let request = "How long one request may take; longer than the server's own write timeout.";
-    let fewest = "So many writes may always be in flight at once, per process, however slow Cassandra answers.";
-    let permits = "Writes in flight at once, per process, at most; fewer while Cassandra answers slowly or not at all.";
     let name = section.text("keyspace", keyspace).default(own.keyspace.as_str().to_owned());
     let keyspace = cql::Keyspace::new(&name);
     if keyspace.is_none() {
         section.problem(&["keyspace"], "is no keyspace name: a-z first, then a-z, 0-9 and _, at most 48");
     }
-    let writes_in_flight_max =
-        section.count("writes_in_flight_max", permits).between(1, 4_096).default(own.writes_in_flight_max);
-    let writes_in_flight_min = section
-        .count("writes_in_flight_min", fewest)
-        .between(1, 4_096)
-        .default(own.writes_in_flight_min.min(writes_in_flight_max));
-    if writes_in_flight_min > writes_in_flight_max {
-        section.problem(
-            &["writes_in_flight_min", "writes_in_flight_max"],
-            "contradict each other: the least is more than the most",
-        );
-    }
-    cql::Config {
+    let mut config = cql::Config {
         nodes: section.texts("nodes", nodes).required("without them there is nothing to connect to"),
         keyspace: keyspace.unwrap_or_default(),
         local_dc: section.text("local_dc", dc).default(own.local_dc),
@@ -76,9 +62,24 @@ pub fn cassandra(section: &mut Section<'_>) -> cql::Config {
             .duration("request_timeout", request)
             .between(ms(2_500), ms(60_000))
             .default(own.request_timeout),
-        writes_in_flight_min,
-        writes_in_flight_max,
+        ..own
+    };
+    in_flight(section, &mut config);
+    config
+}
+
+/// How many writes may be out, at least and at most.
+fn in_flight(section: &mut Section<'_>, config: &mut cql::Config) {
+    let most = "Writes in flight at once, per process, at most; fewer while Cassandra answers slowly or not at all.";
+    let least = "So many writes may always be in flight at once, per process, however slow Cassandra answers.";
+    let max = section.count("writes_in_flight_max", most).between(1, 4_096).default(config.writes_in_flight_max);
+    let min = config.writes_in_flight_min.min(max);
+    let min = section.count("writes_in_flight_min", least).between(1, 4_096).default(min);
+    if min > max {
+        let text = "contradict each other: the least is more than the most";
+        section.problem(&["writes_in_flight_min", "writes_in_flight_max"], text);
     }
+    (config.writes_in_flight_min, config.writes_in_flight_max) = (min, max);
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -105,7 +105,7 @@ async fn failures_of_long_ago_do_not_count() {
     let bench = bench();
     for key in 0..50 {
         bench.fail(key).await;
-        advance(Rule::WITHIN / (KEYS as u32 - 1) + Duration::from_millis(1)).await;
+        advance(Rule::WITHIN / u32::try_from(KEYS - 1).unwrap() + Duration::from_millis(1)).await;
     }
     assert_eq!(bench.metrics.opens.get(), 0);
 }
@@ -300,7 +300,7 @@ struct World {
 
 impl World {
     fn is_away(&self) -> bool {
-        let mut left_ms = self.since.elapsed().as_millis() as u64;
+        let mut left_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap();
         for (at, stretch_ms) in self.stretches.iter().enumerate() {
             let Some(behind) = left_ms.checked_sub(*stretch_ms) else { return at % 2 == 1 };
             left_ms = behind;
@@ -310,7 +310,8 @@ impl World {
 
     fn roll(&self, sides: u64) -> u64 {
         let seed = self.dice.fetch_add(1, Ordering::Relaxed);
-        Schedule::seeded(Duration::from_secs(1), Duration::from_secs(1), seed).next_wait().as_nanos() as u64 % sides
+        let wait = Schedule::seeded(Duration::from_secs(1), Duration::from_secs(1), seed).next_wait();
+        u64::from(wait.subsec_nanos()) % sides
     }
 
     async fn settle(self, key: u64) {
@@ -373,7 +374,7 @@ proptest! {
                 });
             }
             timeout(Duration::from_secs(600), tasks.join_all()).await.expect("everything that waits goes on");
-            assert_eq!(world.written.load(Ordering::Relaxed), works as usize, "nothing is dropped");
+            assert_eq!(world.written.load(Ordering::Relaxed), usize::try_from(works).unwrap(), "nothing is dropped");
             assert_eq!(world.metrics.state.get(), 0);
         });
     }
