@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::config::Log;
+use crate::error::FAILED;
 use crate::instant::age;
 use crate::stage::Stage;
 use crate::table::{Column, Table};
@@ -10,7 +11,7 @@ use runtime::clock::Clock;
 use runtime::kafka::{Admin, Committed, Group, Reader, Span, Watermarks};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// Between two looks of `--watch`.
@@ -60,7 +61,15 @@ impl Lag {
     pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
         let admin = Admin::new(log.kafka())?;
         loop {
-            let behind = self.look(log, &admin).await?;
+            let behind = match self.look(log, &admin).await {
+                // What is watched for may well be an outage: look on until it is over.
+                Err(error) if self.watch && error.exit_code() == FAILED => {
+                    drop(writeln!(io::stderr(), "{}; looking again", error.chain()));
+                    tokio::time::sleep(EVERY).await;
+                    continue;
+                }
+                looked => looked?,
+            };
             if self.watch && !self.json {
                 write!(out, "{OVERWRITE}")?;
             }
