@@ -31,7 +31,7 @@ const FAULTS: usize = 6;
 /// What so many may take; alone on two cores it is a third of that.
 const RUN_WITHIN: Duration = Duration::from_secs(300);
 /// What one may take, the wait for records in flight included.
-const FAULT_WITHIN: Duration = Duration::from_secs(300);
+const FAULT_WITHIN: Duration = Duration::from_secs(600);
 /// What everything that was fed may take once nothing goes wrong any more.
 const QUIET_WITHIN: Duration = Duration::from_secs(300);
 const USERS: usize = 200;
@@ -99,10 +99,10 @@ async fn burn(crew: &mut Crew<'_>, mut schedule: Schedule, count: usize) -> BTre
 
 /// Everything that was fed goes the whole way.
 async fn quiet(home: &Installation, crew: &mut Crew<'_>) {
-    crew.ready().await;
     for (worker, _) in PATH {
         home.settled_by_within(worker, QUIET_WITHIN).await;
     }
+    crew.ready().await;
 }
 
 fn seed_of_the_moment() -> usize {

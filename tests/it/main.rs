@@ -2,8 +2,8 @@
 //!
 //! Tests share the servers of the run and run side by side: each has topics, groups, a keyspace and users of its own.
 //! Tests that stop servers have a set of their own, and only one of them runs at a time (`outage`); it comes up once,
-//! in about 25 s. Everything together has six minutes on two cores. Within that `outage` has two, `crash` one, and each
-//! other module half a minute; no single test may take more than `tests::installation` allows it.
+//! in about 25 s. Everything together has eight minutes on two cores. Within that `outage` and `fire` have two each,
+//! `crash` one, and each other module half a minute; no single test may take more than `tests::installation` allows it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

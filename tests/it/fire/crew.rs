@@ -1,6 +1,8 @@
 //! The replicas of the workers, and what is done to them and to the servers they depend on.
 
 use super::fault::{Fault, Hit};
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 use tests::history::Random;
 use tests::installation::{Installation, PATH};
@@ -135,9 +137,9 @@ impl<'h> Crew<'h> {
             self.home.stack.server(verb, name).await;
         }
         sleep(seconds(random, 2, 9)).await;
-        for name in &names {
-            self.home.stack.server(cure, name).await;
-        }
+        // Side by side: each waits until it answers.
+        let cured = names.iter().map(|name| self.home.stack.server(cure, name));
+        all(cured.collect()).await;
         Hit { whom: format!("{verb} {}", names.join(", ")), in_flight }
     }
 
@@ -209,6 +211,16 @@ impl<'h> Crew<'h> {
         }
         false
     }
+}
+
+/// Drives all of them to their ends at the same time.
+async fn all<F: Future<Output = ()>>(futures: Vec<F>) {
+    let mut left: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    poll_fn(|context| {
+        left.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if left.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// From `low` (included) to `high` (excluded).

@@ -9,6 +9,7 @@ use store::cache::{Answer, Config, Key, Reader, Value};
 use store::cql::ProfileRow;
 use tests::history::{History, Random};
 use tests::installation::Installation;
+use tests::until;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,9 @@ const READ_EVERY: Duration = Duration::from_millis(5);
 
 /// The last records below a commit that are looked for in their rows, by partition: not all, so that looking keeps up.
 const LOOKED_FOR: i64 = 10;
+
+/// What a read may take when nothing goes wrong any more.
+const QUORUM_WITHIN: Duration = Duration::from_secs(60);
 
 /// So many violations are told; the rest is counted.
 const TOLD_MAX: usize = 20;
@@ -136,7 +140,7 @@ impl<'h> Witness<'h> {
         let mut seen = Seen::default();
         for (tenant, user) in history.known().keys() {
             let (tenant, user) = (Tenant::new(tenant).unwrap(), UserId::new(user).unwrap());
-            let row = self.home.row_of(&tenant, &user).await;
+            let row = until("a quorum", QUORUM_WITHIN, async || self.home.try_row_of(&tenant, &user).await).await;
             if let Some(version) = row.version {
                 self.read_profile(&(tenant, user), version, &mut seen).await;
             }
