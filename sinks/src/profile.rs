@@ -102,19 +102,22 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
         Ok(refused)
     }
 
-    /// Whether Cassandra refuses this change and takes others like it.
+    /// Whether Cassandra refuses this change and takes others like it. A refusal counts only behind a probe that went
+    /// through: the store may have been mended between a refusal and its probe.
     async fn is_refused(&self, change: &Change, work: &mut Work<'_>) -> Result<bool, Fault> {
+        let mut is_sound = false;
         loop {
             match self.attempt(work, &[change]).await? {
                 Tried::Written => return Ok(false),
                 Tried::Again => continue,
+                Tried::Refused if is_sound => return Ok(true),
                 Tried::Refused => {}
             }
             let (pass, _permit) = self.admitted(work).await;
             match self.profiles.probe(change, self.now()).await {
                 Ok(Blame::Change) => {
                     pass.succeeded();
-                    return Ok(true);
+                    is_sound = true;
                 }
                 // Ours to mend: whoever is alerted does, and then this change goes in.
                 Ok(blame @ Blame::Store { .. }) => work.put_off(pass, &OurFault(blame)),

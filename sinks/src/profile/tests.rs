@@ -196,7 +196,8 @@ async fn a_refused_change_takes_no_neighbour_along() {
     let refused = sink.write(&batch).await.unwrap();
     assert_eq!(positions(&refused), [(1, "store-refused")]);
     let theirs: Vec<Asked> = stores.asked().into_iter().filter(|asked| *asked != write("bob", &[32])).collect();
-    let oldest_first = [write("ada", &[8]), write("ada", &[16]), Asked::Probe(16), write("ada", &[24])];
+    let alone = [write("ada", &[16]), Asked::Probe(16), write("ada", &[16])];
+    let oldest_first = [write("ada", &[8])].into_iter().chain(alone).chain([write("ada", &[24])]);
     let want: Vec<Asked> =
         [write("ada", &[24, 16, 8])].into_iter().chain(oldest_first).chain([delete(&["ada", "bob"])]).collect();
     assert_eq!(theirs, want);
@@ -244,6 +245,16 @@ async fn a_refusal_that_is_the_stores_own_fault_waits_until_it_is_mended() {
     assert!(timeout(Duration::from_millis(50), &mut waiting).await.is_err(), "nobody's change is lost meanwhile");
     stores.state().refused.clear();
     assert_eq!(waiting.await.unwrap(), []);
+}
+
+/// I8: between a refusal and its probe somebody may have mended the table.
+#[tokio::test]
+async fn a_refusal_counts_only_behind_a_probe_that_went_through() {
+    let Bench { stores, sink, .. } = bench();
+    stores.state().writes.extend([WriteError::Refused("a column".into()), WriteError::Refused("a column".into())]);
+    assert_eq!(sink.write(&[change("ada", 8)]).await.unwrap(), []);
+    let write = || write("ada", &[8]);
+    assert_eq!(stores.asked(), [write(), write(), Asked::Probe(8), write(), delete(&["ada"])]);
 }
 
 #[tokio::test]
