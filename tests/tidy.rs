@@ -115,3 +115,8 @@ fn what_soaks_came_to_has_one_shape() {
 fn every_promise_names_tests_that_are_run() {
     assert_eq!(promises::unheld(&read("docs/guarantees.md"), &files()), NONE);
 }
+
+#[test]
+fn every_planted_error_names_tests_that_are_run() {
+    assert_eq!(promises::unheld(&read("tests/goldens/sabotages.md"), &files()), NONE);
+}

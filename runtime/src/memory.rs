@@ -25,6 +25,8 @@ pub enum Strike {
     Refused,
     /// Fails, and has done everything.
     ReplyLost,
+    /// Fails, and does everything this much later, whoever has given up on it by then.
+    Late(Duration),
 }
 
 /// The operations of this world.
@@ -47,7 +49,11 @@ impl Weather {
     ///
     /// # Errors
     /// Transient, as the weather decides; the work may have been done all the same.
-    pub async fn pass<T>(&self, operation: Operation, work: impl FnOnce() -> T) -> Result<T, Fault> {
+    pub async fn pass<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Fault> {
         match (self.0)(operation) {
             Strike::Calm => Ok(work()),
             Strike::Slow(time) => {
@@ -58,6 +64,14 @@ impl Weather {
             Strike::ReplyLost => {
                 work();
                 Err(Fault::transient("the weather lost a reply"))
+            }
+            Strike::Late(after) => {
+                #[allow(clippy::disallowed_methods, reason = "what is on its way arrives whoever waits for it")]
+                tokio::spawn(async move {
+                    sleep(after).await;
+                    work()
+                });
+                Err(Fault::transient("the weather delayed an operation"))
             }
         }
     }
@@ -171,12 +185,18 @@ enum Order {
 /// The group's side of a [`MemorySource`].
 #[derive(Debug)]
 pub struct MemoryGroup {
+    log: MemoryLog,
+    group: String,
+    member: u64,
     orders: mpsc::Sender<Order>,
 }
 
 impl MemoryGroup {
     /// Gives partitions to the member; from now on only it may commit them.
     pub async fn assign(&self, places: &[TopicPartition]) {
+        for place in places {
+            self.log.state().groups.entry((self.group.clone(), place.clone())).or_default().owner = self.member;
+        }
         self.order(Order::Assign(places.to_vec())).await;
     }
 
@@ -227,17 +247,10 @@ impl MemorySource {
             state.members += 1;
             state.members
         };
-        let source = Self {
-            log,
-            group: group.to_owned(),
-            member,
-            first_metadata: first_metadata.to_owned(),
-            weather,
-            orders,
-            held: Vec::new(),
-            turn: 0,
-        };
-        (source, MemoryGroup { orders: orders_tx })
+        let (group, first_metadata) = (group.to_owned(), first_metadata.to_owned());
+        let side = MemoryGroup { log: log.clone(), group: group.clone(), member, orders: orders_tx };
+        let source = Self { log, group, member, first_metadata, weather, orders, held: Vec::new(), turn: 0 };
+        (source, side)
     }
 
     fn obey(&mut self, order: Order) -> Option<Event> {
@@ -258,7 +271,6 @@ impl MemorySource {
     fn take(&mut self, place: TopicPartition) -> (TopicPartition, Resume) {
         let mut state = self.log.state();
         let group = state.groups.entry((self.group.clone(), place.clone())).or_default();
-        group.owner = self.member;
         let (offset, metadata) = group.commit.get_or_insert_with(|| (Offset(0), self.first_metadata.clone())).clone();
         drop(state);
         self.held.push((place.clone(), offset));
@@ -331,12 +343,13 @@ pub struct MemoryCommitter {
 
 impl Committer for MemoryCommitter {
     async fn commit(&self, commits: Vec<Commit>) -> Result<(), Fault> {
+        let Self { log, group: name, member, .. } = self.clone();
         self.weather
-            .pass(Operation::Commit, || {
-                let mut state = self.log.state();
+            .pass(Operation::Commit, move || {
+                let mut state = log.state();
                 for Commit { place, offset, metadata } in commits {
-                    let group = state.groups.entry((self.group.clone(), place)).or_default();
-                    if group.owner != self.member {
+                    let group = state.groups.entry((name.clone(), place)).or_default();
+                    if group.owner != member {
                         return Err(Fault::transient("another member owns the partition"));
                     }
                     group.commit = Some((offset, metadata));
@@ -367,10 +380,11 @@ impl Sink for MemorySink {
     type Item = Outgoing;
 
     async fn write(&self, batch: &[Outgoing]) -> Result<Refused, Fault> {
+        let (Self { log, topic, clock, .. }, batch) = (self.clone(), batch.to_vec());
         self.weather
-            .pass(Operation::Write, || {
+            .pass(Operation::Write, move || {
                 for item in batch {
-                    self.log.append(&self.topic, item.clone(), self.clock.now_ms());
+                    log.append(&topic, item, clock.now_ms());
                 }
             })
             .await?;

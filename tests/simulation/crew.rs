@@ -1,13 +1,13 @@
 //! The members of the three groups, and what befalls them: shares handed on, lost, taken over, processes killed.
 
-use crate::audit::PARTITIONS;
 use crate::dice::Dice;
 use crate::path::{Hop, Member, World, small_limits};
+use crate::promise::Promise;
 use runtime::limits::Limits;
 use runtime::record::{Offset, TopicPartition};
 use runtime::worker::Ended;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Everyone who works at present. A partition of a hop is with one member, or with nobody.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Crew {
     world: World,
     dice: Dice,
     members: Vec<Member>,
+    /// Members that do not know yet what they have lost: when they learn it, who they are, what it is.
+    unaware: Vec<(Instant, u64, Vec<TopicPartition>)>,
     limits: Option<Limits>,
     started: u64,
     /// How often a partition came to another member.
@@ -29,19 +31,43 @@ pub(crate) struct Crew {
 /// Beside the drain: a commit that is out, and one more.
 const RELEASE_SLACK: Duration = Duration::from_millis(60);
 
+/// No commit that is late is later.
+const LATEST_COMMIT: Duration = Duration::from_millis(100);
+
+fn list(shares: &[TopicPartition]) -> String {
+    shares.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl Crew {
     /// `limits` for every member; `None` for small ones, rolled for each.
     pub(crate) fn new(world: World, dice: Dice, limits: Option<Limits>) -> Self {
-        let (taken_over, crashes, losses, rewinds, redone_max) = (0, 0, 0, 0, 0);
-        Self { world, dice, members: Vec::new(), limits, started: 0, taken_over, crashes, losses, rewinds, redone_max }
+        Self {
+            world,
+            dice,
+            members: Vec::new(),
+            unaware: Vec::new(),
+            limits,
+            started: 0,
+            taken_over: 0,
+            crashes: 0,
+            losses: 0,
+            rewinds: 0,
+            redone_max: 0,
+        }
     }
 
     fn members_of(&self, hop: Hop) -> Vec<usize> {
         (0..self.members.len()).filter(|at| self.members[*at].hop == hop).collect()
     }
 
-    fn holder(&self, hop: Hop, partition: i32) -> Option<usize> {
-        self.members.iter().position(|member| member.hop == hop && member.held.contains(&partition))
+    /// Those whom the group gives partitions: a member that has missed what it lost must come back first.
+    fn able(&self, hop: Hop) -> Vec<usize> {
+        let is_unaware = |at: usize| self.unaware.iter().any(|(_, number, _)| *number == self.members[at].number);
+        self.members_of(hop).into_iter().filter(|at| !is_unaware(*at)).collect()
+    }
+
+    fn holder(&self, hop: Hop, share: &TopicPartition) -> Option<usize> {
+        self.members.iter().position(|member| member.hop == hop && member.held.contains(share))
     }
 
     pub(crate) fn start(&mut self, hop: Hop) -> usize {
@@ -51,22 +77,24 @@ impl Crew {
         self.members.len() - 1
     }
 
-    async fn assign(&mut self, at: usize, partition: i32) {
-        self.taken_over += 1;
+    async fn assign(&mut self, at: usize, shares: &[TopicPartition]) {
+        self.taken_over += shares.len() as u64;
         let member = &mut self.members[at];
-        self.world.audit.tell(|| format!("{:?} #{} is given {partition}", member.hop, member.number));
-        member.held.push(partition);
-        member.group.assign(&[member.hop.place(partition)]).await;
+        self.world.audit.tell(|| format!("{:?} #{} is given {}", member.hop, member.number, list(shares)));
+        member.held.extend_from_slice(shares);
+        member.group.assign(shares).await;
     }
 
     /// Gives what nobody holds to somebody.
     pub(crate) async fn cover(&mut self, hop: Hop) {
-        for partition in 0..PARTITIONS {
-            if self.holder(hop, partition).is_none() {
-                let members = self.members_of(hop);
-                let at = if members.is_empty() { self.start(hop) } else { *self.dice.pick(&members) };
-                self.assign(at, partition).await;
-            }
+        let shares = hop.shares();
+        let free: Vec<_> = shares.into_iter().filter(|share| self.holder(hop, share).is_none()).collect();
+        // In one go, or one by one.
+        let len = if self.dice.one_in(2) { free.len().max(1) } else { 1 };
+        for shares in free.chunks(len) {
+            let members = self.able(hop);
+            let at = if members.is_empty() { self.start(hop) } else { *self.dice.pick(&members) };
+            self.assign(at, shares).await;
         }
     }
 
@@ -77,41 +105,82 @@ impl Crew {
     }
 
     /// Takes partitions from a member as a rebalance does; the group waits for it. Returns how long.
-    async fn revoke(&mut self, at: usize, partitions: &[i32]) -> Duration {
+    async fn revoke(&mut self, at: usize, shares: &[TopicPartition]) -> Duration {
         let member = &mut self.members[at];
-        let places: Vec<TopicPartition> = partitions.iter().map(|partition| member.hop.place(*partition)).collect();
-        self.world.audit.tell(|| format!("{:?} #{} is to hand on {partitions:?}", member.hop, member.number));
-        member.held.retain(|held| !partitions.contains(held));
+        self.world.audit.tell(|| format!("{:?} #{} is to hand on {}", member.hop, member.number, list(shares)));
+        member.held.retain(|held| !shares.contains(held));
         let since = Instant::now();
-        member.group.revoke(&places).await;
-        since.elapsed()
+        let frozen = member.frost.left();
+        member.group.revoke(shares).await;
+        since.elapsed().saturating_sub(frozen)
     }
 
     /// Moves one partition to another member, or to a new one. Returns how long the group waited.
-    pub(crate) async fn hand_on(&mut self, hop: Hop, partition: i32) -> Duration {
-        let Some(from) = self.holder(hop, partition) else { return Duration::ZERO };
-        let waited = self.revoke(from, &[partition]).await;
+    pub(crate) async fn hand_on(&mut self, hop: Hop, share: &TopicPartition) -> Duration {
+        let able = self.able(hop);
+        let Some(from) = self.holder(hop, share).filter(|from| able.contains(from)) else { return Duration::ZERO };
+        let shares = std::slice::from_ref(share);
+        let waited = self.revoke(from, shares).await;
         let drain = self.limits.map_or(Duration::from_millis(120), |limits| limits.drain);
         if waited > drain + RELEASE_SLACK {
-            self.world.audit.break_promise(format!("I17: {hop:?} took {waited:?} to hand on a partition"));
+            let what = format!("{hop:?} took {waited:?} to hand on a partition");
+            self.world.audit.break_promise(Promise::ScaleSteps, what);
         }
-        let others: Vec<usize> = self.members_of(hop).into_iter().filter(|at| *at != from).collect();
+        let others: Vec<usize> = able.into_iter().filter(|at| *at != from).collect();
         let to = if others.is_empty() || self.dice.one_in(3) { self.start(hop) } else { *self.dice.pick(&others) };
-        self.assign(to, partition).await;
+        self.assign(to, shares).await;
         waited
     }
 
-    /// Gives a partition to another member, whose predecessor learns of it later.
-    pub(crate) async fn lose(&mut self, hop: Hop, partition: i32) {
-        let Some(from) = self.holder(hop, partition) else { return };
+    /// Gives a partition to another member, whose predecessor learns of it after `unaware`.
+    pub(crate) async fn lose(&mut self, hop: Hop, share: &TopicPartition, unaware: Duration) {
+        let Some(from) = self.holder(hop, share) else { return };
         self.losses += 1;
-        self.members[from].held.retain(|held| *held != partition);
+        let shares = vec![share.clone()];
+        self.members[from].held.retain(|held| held != share);
+        self.unaware.push((Instant::now() + unaware, self.members[from].number, shares.clone()));
         let to = self.start(hop);
-        self.assign(to, partition).await;
-        sleep(Duration::from_millis(self.dice.roll(25))).await;
-        let member = &self.members[from];
-        self.world.audit.tell(|| format!("{hop:?} #{} learns that {partition} is lost", member.number));
-        member.group.lose(&[hop.place(partition)]).await;
+        self.assign(to, &shares).await;
+    }
+
+    /// Stops a member like a process that gets no time. The group gives all it holds to others; later it goes on with
+    /// what it had in hand, and learns what has happened after that.
+    pub(crate) async fn freeze(&mut self, hop: Hop, time: Duration) {
+        let members = self.able(hop);
+        if members.is_empty() {
+            return;
+        }
+        self.losses += 1;
+        let member = &mut self.members[*self.dice.pick(&members)];
+        self.world.audit.tell(|| format!("{hop:?} #{} stands still for {time:?}", member.number));
+        member.frost.freeze(time);
+        let shares = std::mem::take(&mut member.held);
+        let wakes = Instant::now() + time + Duration::from_millis(self.dice.roll(30));
+        let number = member.number;
+        self.unaware.push((wakes, number, shares.clone()));
+        if !shares.is_empty() {
+            let to = self.start(hop);
+            self.assign(to, &shares).await;
+        }
+    }
+
+    /// Tells members what they have lost, once it is time.
+    pub(crate) async fn inform(&mut self) {
+        let now = Instant::now();
+        let due = self.unaware.extract_if(.., |(at, ..)| *at <= now).collect::<Vec<_>>();
+        for (_, number, shares) in due {
+            let Some(member) = self.members.iter().find(|member| member.number == number) else { continue };
+            self.world.audit.tell(|| format!("{:?} #{number} learns that {} is lost", member.hop, list(&shares)));
+            member.group.lose(&shares).await;
+        }
+    }
+
+    /// Waits until every member knows what it has lost.
+    pub(crate) async fn inform_all(&mut self) {
+        while let Some(last) = self.unaware.iter().map(|(at, ..)| *at).max() {
+            sleep_until(last).await;
+            self.inform().await;
+        }
     }
 
     /// Kills a member: nothing of it runs on, nothing is committed any more.
@@ -121,13 +190,14 @@ impl Crew {
         self.crashes += 1;
         member.task.abort();
         let killed = member.task.await;
-        for partition in member.held {
-            let head = member.fence.head(&member.hop.place(partition)).unwrap_or(0);
-            let redone = head - self.world.audit.committed(member.hop, partition);
+        for share in member.held {
+            let head = member.fence.head(&share).unwrap_or(0);
+            let redone = head - self.world.audit.committed(member.hop, &share);
             self.redone_max += u64::try_from(redone).unwrap_or(0);
         }
         if let Ok(Err(fault)) = killed {
-            self.world.audit.break_promise(format!("{:?} ended by itself: {fault}", member.hop));
+            let what = format!("{:?} ended by itself: {fault}", member.hop);
+            self.world.audit.break_promise(Promise::AmbiguityIsRetried, what);
         }
     }
 
@@ -147,11 +217,13 @@ impl Crew {
         match member.task.await {
             Ok(Ok(ended)) => Some(ended),
             Ok(Err(fault)) => {
-                self.world.audit.break_promise(format!("{:?} ended with a fault: {fault}", member.hop));
+                let what = format!("{:?} ended with a fault: {fault}", member.hop);
+                self.world.audit.break_promise(Promise::AmbiguityIsRetried, what);
                 None
             }
             Err(_) => {
-                self.world.audit.break_promise(format!("{:?} panicked", member.hop));
+                let what = format!("{:?} panicked", member.hop);
+                self.world.audit.break_promise(Promise::AmbiguityIsRetried, what);
                 None
             }
         }
@@ -169,7 +241,7 @@ impl Crew {
     pub(crate) async fn stop_all(&mut self) {
         while !self.members.is_empty() {
             if self.stop(0).await == Some(Ended::RanOut) {
-                self.world.audit.break_promise("I17: a calm shutdown left work behind");
+                self.world.audit.break_promise(Promise::ScaleSteps, "a calm shutdown left work behind");
             }
         }
     }
@@ -180,13 +252,15 @@ impl Crew {
         while let Some(at) = self.members_of(hop).pop() {
             self.kill(at).await;
         }
+        // What the dead had sent off arrives before the operator looks.
+        sleep(LATEST_COMMIT).await;
         let audit = &self.world.audit;
-        for partition in 0..PARTITIONS {
-            let committed = audit.committed(hop, partition);
+        for share in hop.shares() {
+            let committed = audit.committed(hop, &share);
             let to = if to_start { 0 } else { self.dice.roll(committed.unsigned_abs() + 1).cast_signed() };
-            let metadata = audit.metadata_at(hop, partition, to);
-            audit.tell(|| format!("{hop:?} is rewound on {partition} from {committed} to {to}"));
-            audit.log.rewind(hop.group(), &hop.place(partition), Offset(to), &metadata);
+            let metadata = audit.metadata_at(hop, &share, to);
+            audit.tell(|| format!("{hop:?} is rewound on {share} from {committed} to {to}"));
+            audit.log.rewind(hop.group(), &share, Offset(to), &metadata);
         }
     }
 
@@ -195,7 +269,33 @@ impl Crew {
         if let Some(at) = self.members.iter().position(|member| member.task.is_finished()) {
             let hop = self.members[at].hop;
             if self.stop(at).await.is_some() {
-                self.world.audit.break_promise(format!("{hop:?} ended unasked"));
+                let what = format!("{hop:?} ended unasked");
+                self.world.audit.break_promise(Promise::AmbiguityIsRetried, what);
+            }
+        }
+    }
+
+    /// Whether all that a hop can read is settled, and its holders have heard that the commit of it was taken.
+    fn is_done(&self, hop: Hop) -> bool {
+        let audit = &self.world.audit;
+        hop.shares().iter().all(|share| {
+            let holder = self.holder(hop, share);
+            let confirmed = holder.map_or(0, |at| self.members[at].fence.confirmed(share));
+            confirmed.max(audit.committed(hop, share)) == audit.end(share)
+        })
+    }
+
+    /// Commits that came late may have set groups back behind what was confirmed. The next commit of a partition would
+    /// mend it; where there is none, this does.
+    pub(crate) fn mend_commits(&self) {
+        let audit = &self.world.audit;
+        for hop in Hop::ALL {
+            for share in hop.shares() {
+                let (committed, end) = (audit.committed(hop, &share), audit.end(&share));
+                if committed < end {
+                    audit.tell(|| format!("{hop:?} was set back on {share} to {committed} by a late commit"));
+                    audit.log.rewind(hop.group(), &share, Offset(end), &audit.metadata_at(hop, &share, end));
+                }
             }
         }
     }
@@ -204,12 +304,12 @@ impl Crew {
     pub(crate) async fn finish(&mut self, within: Duration) {
         let since = Instant::now();
         let audit = self.world.audit.clone();
-        let is_done = |hop: &Hop| (0..PARTITIONS).all(|p| audit.committed(*hop, p) == audit.end(*hop, p));
-        while audit.broken().is_none() && !Hop::ALL.iter().all(is_done) {
+        while audit.broken().is_none() && !Hop::ALL.iter().all(|hop| self.is_done(*hop)) {
             self.muster().await;
             if since.elapsed() > within {
-                let left = Hop::ALL.into_iter().find(|hop| !is_done(hop));
-                return audit.break_promise(format!("{left:?} did not finish within {within:?} of calm"));
+                let left = Hop::ALL.into_iter().find(|hop| !self.is_done(*hop));
+                let what = format!("{left:?} did not finish within {within:?} of calm");
+                return audit.break_promise(Promise::AmbiguityIsRetried, what);
             }
             sleep(Duration::from_millis(20)).await;
         }

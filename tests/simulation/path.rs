@@ -1,11 +1,15 @@
 //! The three hops of the path: the product's own workers on a memory log, each part in a wrapper that sabotage can use.
 
-use crate::audit::Audit;
+use crate::audit::{Audit, PARTITIONS};
+use crate::cassandra::{Cassandra, GC_GRACE_MS};
 use crate::dice::Dice;
-use crate::plan::{EDITIONS, FLOOR_MICROS, PROFILE};
+use crate::frost::Frost;
+use crate::oracle::EDITIONS;
+use crate::plan::{FLOOR_MICROS, PROFILE, Place};
+use crate::redis::Redis;
 use crate::sabotage::Sabotage;
-use crate::table::{GC_GRACE_MS, Table};
-use crate::wrapped::{Fence, Judged, Marked, Watched};
+use crate::watched::{Fence, Watched};
+use crate::wrapped::{Judged, Marked, Port, Settling, Topic};
 use processors::enrich::{Enrich, Shelf};
 use processors::validate::{Fold, Validate};
 use runtime::breaker::{Breaker, BreakerMetrics, Rule};
@@ -16,7 +20,7 @@ use runtime::memory::{MemoryGroup, MemorySink, MemorySource, Strike, Weather};
 use runtime::permits::{Bounds, Permits};
 use runtime::record::TopicPartition;
 use runtime::stage::{Admitted, Mark, Sink, Stage};
-use runtime::telemetry::{Gauge, Telemetry, WorkerMetrics};
+use runtime::telemetry::{Gauge, Telemetry, Traces, WorkerMetrics};
 use runtime::trouble::Troubles;
 use runtime::vitals::Vitals;
 use runtime::worker::{Ended, Parts};
@@ -39,12 +43,19 @@ pub(crate) enum Hop {
 impl Hop {
     pub(crate) const ALL: [Self; 3] = [Self::Validate, Self::Enrich, Self::Sink];
 
-    pub(crate) fn input(self) -> &'static str {
+    pub(crate) fn inputs(self) -> &'static [&'static str] {
         match self {
-            Self::Validate => topics::RAW,
-            Self::Enrich => topics::VALID,
-            Self::Sink => topics::ENRICHED,
+            Self::Validate => &[topics::RAW, topics::PINNED],
+            Self::Enrich => &[topics::VALID],
+            Self::Sink => &[topics::ENRICHED],
         }
+    }
+
+    /// Every partition of its inputs.
+    pub(crate) fn shares(self) -> Vec<TopicPartition> {
+        let of =
+            |topic: &&'static str| (0..PARTITIONS).map(|partition| TopicPartition::new(*topic, partition)).collect();
+        self.inputs().iter().flat_map(|topic| -> Vec<_> { of(topic) }).collect()
     }
 
     /// The name of its consumer group.
@@ -64,13 +75,21 @@ impl Hop {
         }
     }
 
+    /// A partition of the input on the way from raw.
     pub(crate) fn place(self, partition: i32) -> TopicPartition {
-        TopicPartition::new(self.input(), partition)
+        TopicPartition::new(self.inputs()[0], partition)
+    }
+}
+
+impl Place {
+    /// The partition that it is of.
+    pub(crate) fn share(self) -> TopicPartition {
+        TopicPartition::new(self.topic(), self.partition)
     }
 }
 
 /// How bad the log is; 0 for never.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Storm {
     /// One operation in so many fails.
     pub(crate) strikes: u64,
@@ -82,7 +101,8 @@ pub(crate) struct Storm {
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) audit: Audit,
-    pub(crate) table: Table,
+    pub(crate) cassandra: Cassandra,
+    pub(crate) redis: Redis,
     pub(crate) sabotage: Sabotage,
     pub(crate) dice: Dice,
     pub(crate) storm: Arc<Mutex<Storm>>,
@@ -96,9 +116,10 @@ pub(crate) struct Member {
     pub(crate) hop: Hop,
     pub(crate) number: u64,
     pub(crate) group: MemoryGroup,
-    pub(crate) held: Vec<i32>,
+    pub(crate) held: Vec<TopicPartition>,
     /// How far it has read each partition.
     pub(crate) fence: Fence,
+    pub(crate) frost: Frost,
     pub(crate) shutdown: CancellationToken,
     pub(crate) task: JoinHandle<Result<Ended, Fault>>,
 }
@@ -119,21 +140,31 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
 
 impl World {
     pub(crate) fn new(audit: Audit, sabotage: Sabotage, dice: &Dice) -> Self {
-        let table = Table::new(audit.clone(), sabotage, dice.split());
+        let cassandra = Cassandra::new(audit.clone(), sabotage, dice.split());
+        let redis = Redis::new(audit.clone(), sabotage, dice.split());
         let (dice, storm) = (dice.split(), Arc::default());
-        Self { audit, table, sabotage, dice, storm, shelf: Shelf::new(TABLES.clone()), health: Health::new() }
+        let (shelf, health) = (Shelf::new(TABLES.clone()), Health::new());
+        Self { audit, cassandra, redis, sabotage, dice, storm, shelf, health }
     }
 
     pub(crate) fn set_storm(&self, storm: Storm) {
         *self.storm.lock().unwrap() = storm;
     }
 
-    fn weather(&self) -> Weather {
+    fn weather(&self, frost: Frost) -> Weather {
         let (dice, storm) = (self.dice.clone(), self.storm.clone());
         Weather::new(move |_| {
             let Storm { strikes, slow_ms } = *storm.lock().unwrap();
+            let frozen = frost.left();
+            if !frozen.is_zero() {
+                return Strike::Slow(frozen);
+            }
             if strikes > 0 && dice.one_in(strikes) {
-                return if dice.one_in(2) { Strike::Refused } else { Strike::ReplyLost };
+                return match dice.roll(3) {
+                    0 => Strike::Refused,
+                    1 => Strike::ReplyLost,
+                    _ => Strike::Late(Duration::from_millis(dice.between(1, 80))),
+                };
             }
             if slow_ms == 0 {
                 return Strike::Calm;
@@ -151,70 +182,91 @@ impl World {
         }
     }
 
-    fn topic(&self, name: &str) -> MemorySink {
-        MemorySink::new(self.audit.log.clone(), name, self.audit.clock.clone(), self.weather())
+    fn topic(&self, name: &str, frost: &Frost) -> Topic {
+        let (log, clock) = (self.audit.log.clone(), self.audit.clock.clone());
+        Topic(MemorySink::new(log, name, clock, self.weather(frost.clone())))
     }
 
     /// Starts a member that holds nothing yet.
     pub(crate) fn start(&self, hop: Hop, number: u64, limits: Limits) -> Member {
-        let limits = match self.sabotage {
-            Sabotage::SharedLanes => Limits { lanes: 1, ..limits },
-            _ => limits,
-        };
-        let clock = self.belief();
+        let frost = Frost::default();
         match hop {
             Hop::Validate => {
                 let mark = Marked::new(Fold::new(FLOOR_MICROS), self.sabotage, self.audit.clock.clone());
-                let stage = Validate::new(PROFILE.clone(), clock, crate::audit::PARTITIONS, FLOOR_MICROS);
-                self.spawn(hop, number, limits, (mark, stage, self.topic(topics::VALID)))
+                let floor = match self.sabotage {
+                    Sabotage::NoClamp => i64::MAX,
+                    _ => FLOOR_MICROS,
+                };
+                let stage = Validate::new(PROFILE.clone(), self.belief(), PARTITIONS, floor);
+                let sink = self.topic(topics::VALID, &frost);
+                self.spawn((hop, number, frost), limits, (mark, stage, sink))
             }
             Hop::Enrich => {
                 let stage = Enrich::new(PROFILE.clone(), self.shelf.clone());
-                self.spawn(hop, number, limits, ((), stage, self.topic(topics::ENRICHED)))
+                let sink = self.topic(topics::ENRICHED, &frost);
+                self.spawn((hop, number, frost), limits, ((), stage, sink))
             }
             Hop::Sink => {
                 let gc_grace = match self.sabotage {
                     Sabotage::NoTooOld => Duration::from_secs(100 * 86_400),
                     _ => Duration::from_millis(GC_GRACE_MS.unsigned_abs()),
                 };
-                let stage = Decode::new(Codec::new(PROFILE.clone()), Horizon::new(gc_grace, FLOOR_MICROS), clock);
+                let horizon = Horizon::new(gc_grace, FLOOR_MICROS);
+                let stage = Decode::new(Codec::new(PROFILE.clone()), horizon, self.belief());
                 let condition = |name| self.health.condition(name, "");
                 let breaker =
                     |store| Breaker::new(Rule::new(limits.pauses()), condition(store), BreakerMetrics::default());
                 let bounds = Bounds { min: 4, max: 128, unhurried: Duration::ZERO };
                 let permits = Permits::new(bounds, Gauge::default());
                 let gates = Gates { cassandra: breaker("cassandra"), redis: breaker("redis"), permits };
-                let (table, cache) = (self.table.clone(), Some(self.table.clone()));
-                let sink = ProfileSink::new(table, cache, self.audit.clock.clone(), gates);
-                self.spawn(hop, number, limits, ((), stage, sink))
+                let Self { cassandra, redis, sabotage, .. } = self.clone();
+                let port = Port { cassandra, redis, frost: frost.clone(), sabotage };
+                let sink = ProfileSink::new(port.clone(), Some(port), self.audit.clock.clone(), gates);
+                let sink = Settling { sink, audit: self.audit.clone() };
+                self.spawn((hop, number, frost), limits, ((), stage, sink))
             }
         }
     }
 
-    fn spawn<M, P, W>(&self, hop: Hop, number: u64, limits: Limits, machine: (M, P, W)) -> Member
+    fn spawn<M, P, W>(&self, who: (Hop, u64, Frost), limits: Limits, machine: (M, P, W)) -> Member
     where
         M: Mark,
         P: Stage<In = Admitted>,
         W: Sink<Item = P::Out>,
     {
-        let (mark, stage, sink) = machine;
+        let ((hop, number, frost), (mark, stage, sink)) = (who, machine);
         let log = self.audit.log.clone();
-        let (source, group) = MemorySource::join(log, hop.group(), &hop.first_metadata(), self.weather());
-        let (source, fence) = Watched::new(source, hop, self);
-        let dead = DeadLetters::new(hop.group(), self.topic(topics::DEAD), self.audit.clock.clone());
+        let weather = self.weather(frost.clone());
+        let (source, group) = MemorySource::join(log, hop.group(), &hop.first_metadata(), weather);
+        let source = Watched::new(source, hop, self, (limits, frost.clone()));
+        let fence = source.fence();
+        let dead = DeadLetters::new(hop.group(), self.topic(topics::DEAD, &frost), self.audit.clock.clone());
         let stage = Judged { stage, sabotage: self.sabotage };
         let vitals = Vitals {
             metrics: METRICS.clone(),
             lanes: self.health.condition("lanes", ""),
             heartbeat: self.health.heartbeat("worker", Duration::from_secs(30)),
             troubles: Troubles::default(),
+            traces: Traces::default(),
         };
+        let limits = self.spoiled(limits);
         let worker = Worker::new(Parts { source, mark, stage, sink, dead, limits }, vitals);
         let shutdown = CancellationToken::new();
         #[allow(clippy::disallowed_methods, reason = "a simulated process has no lifecycle")]
         let task = tokio::spawn(worker.run(shutdown.clone()));
         self.audit.tell(|| format!("{hop:?} #{number} starts"));
-        Member { hop, number, group, held: Vec::new(), fence, shutdown, task }
+        Member { hop, number, group, held: Vec::new(), fence, frost, shutdown, task }
+    }
+
+    /// The limits that a worker is given, and what sabotage makes of them.
+    fn spoiled(&self, limits: Limits) -> Limits {
+        match self.sabotage {
+            Sabotage::SharedLanes => Limits { lanes: 1, ..limits },
+            Sabotage::UnboundedQueue => {
+                Limits { lane_queue_len: 1 << 16, span_max: u64::MAX, in_flight_bytes: usize::MAX, ..limits }
+            }
+            _ => limits,
+        }
     }
 }
 
@@ -226,6 +278,7 @@ pub(crate) fn small_limits(dice: &Dice) -> Limits {
         lane_queue_len: tiny(1, 6),
         batch_len_max: tiny(1, 8),
         span_max: dice.between(4, 40),
+        in_flight_bytes: tiny(1_000, 20_000),
         drain: Duration::from_millis(dice.between(10, 120)),
         commit_every: Duration::from_millis(dice.between(5, 30)),
         // The pauses between tries are jittered by the process's own chance; of one length they are the same each run.

@@ -1,31 +1,58 @@
-//! What producers write, and what must come of it: the oracle folds the plan itself, in the order of the log, and
-//! shares no code with the pipeline.
+//! What is written to raw and to pinned: every text once, so that each shows whence it came.
 
 use crate::dice::Dice;
-use schemas::{FieldValue, Origin, Profile, Row, Version};
+use schemas::{Lane, Origin, Profile, headers, topics};
 use serde_json::{Map, Value, json};
+use std::fmt;
 use std::sync::{Arc, LazyLock};
-use store::cql::ProfileRow;
 use uuid::Uuid;
 
 /// When a run begins, milliseconds since 1970-01-01: 2026-03-01T00:00:00Z.
 pub(crate) const START_MS: i64 = 1_772_323_200_000;
 
-/// Start of operation: an hour before.
-pub(crate) const FLOOR_MICROS: i64 = (START_MS - 3_600_000) * 1000;
-
-/// The second edition of the reference table is in force from here on, microseconds since 1970-01-01.
-const SECOND_EDITION: i64 = (START_MS + 2_000) * 1000;
-
-pub(crate) const EDITIONS: [(&str, &str); 2] = [
-    ("countries@20260101T000000Z.csv", "country,region\nDE,Europe\nFR,Europe\nJP,Asia\nUS,Americas\n"),
-    ("countries@20260301T000002Z.csv", "country,region\nDE,Core\nFR,Core\nJP,Asia\n"),
-];
+/// Start of operation: a minute before, so that backfill is still taken while a run lasts.
+pub(crate) const FLOOR_MICROS: i64 = (START_MS - 60_000) * 1000;
 
 pub(crate) static PROFILE: LazyLock<Arc<Profile>> = LazyLock::new(|| Arc::new(Profile::embedded().unwrap()));
 
 /// A name that the store refuses; only patches that name nothing else bear it.
 pub(crate) const POISON: &str = "poison";
+
+/// Where a record stands on raw or on pinned. It names a change from end to end.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    pub(crate) is_pinned: bool,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+impl Place {
+    pub(crate) fn raw(partition: i32, offset: i64) -> Self {
+        Self { is_pinned: false, partition, offset }
+    }
+
+    /// `None` for an origin elsewhere.
+    pub(crate) fn of(origin: &Origin) -> Option<Self> {
+        let is_pinned = origin.topic() == topics::PINNED;
+        let is_ours = is_pinned || origin.raw().is_some();
+        is_ours.then(|| Self { is_pinned, partition: origin.partition(), offset: origin.offset() })
+    }
+
+    pub(crate) fn topic(self) -> &'static str {
+        if self.is_pinned { topics::PINNED } else { topics::RAW }
+    }
+
+    pub(crate) fn origin(self) -> Origin {
+        Origin::new(self.topic(), self.partition, self.offset).unwrap()
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topic = if self.is_pinned { "pinned" } else { "raw" };
+        write!(f, "{topic}/{}/{}", self.partition, self.offset)
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
@@ -39,25 +66,52 @@ pub(crate) enum Deed {
     Wrong(&'static str),
 }
 
-/// One record of raw.
+/// One record of raw or pinned, before it is appended.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
     pub(crate) user: String,
     pub(crate) deed: Deed,
     pub(crate) value: Option<String>,
+    /// Bytes of a header that travels from end to end.
+    pub(crate) ballast: usize,
+    /// Set on pinned.
+    pub(crate) brought: Option<Brought>,
+}
+
+/// The place in history that a pinned record brings.
+#[derive(Clone, Debug)]
+pub(crate) struct Brought {
+    /// As the header says it.
+    pub(crate) version: i64,
+    /// As it must come out.
+    pub(crate) right: i64,
+    /// A replay names the raw record it once was.
+    pub(crate) origin: Option<Place>,
+    pub(crate) id: Option<Uuid>,
 }
 
 /// A planned record that was appended.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) planned: Planned,
-    /// The place that the fold must give it.
+    /// The fold's state behind it; on pinned nothing.
     pub(crate) mark: i64,
+    /// What its change is named by: its own place, or of a replay the raw one.
+    pub(crate) name: Place,
 }
 
 impl Entry {
     pub(crate) fn version(&self) -> i64 {
-        self.mark | 4
+        self.planned.brought.as_ref().map_or(self.mark | 4, |brought| brought.right)
+    }
+
+    pub(crate) fn is_backfill(&self) -> bool {
+        self.planned.brought.is_some() && self.version() & 6 == (Lane::Backfill as i64) << 1
+    }
+
+    /// Whether it must end as a dead letter.
+    pub(crate) fn is_wrong(&self) -> bool {
+        matches!(self.planned.deed, Deed::Wrong(_) | Deed::Poison)
     }
 }
 
@@ -71,42 +125,88 @@ pub(crate) fn floor_mark() -> i64 {
     FLOOR_MICROS / 8 * 8
 }
 
-/// Makes up what producers write; every text is written once, so that each shows whence it came.
-#[derive(Debug)]
+/// Makes up what producers write.
+#[derive(Debug, Default)]
 pub(crate) struct Producer {
-    dice: Dice,
     serial: u32,
 }
 
 impl Producer {
-    pub(crate) fn new(dice: Dice) -> Self {
-        Self { dice, serial: 0 }
-    }
-
-    pub(crate) fn next(&mut self, user: &str) -> Planned {
+    /// A record of raw.
+    pub(crate) fn next(&mut self, user: &str, dice: &Dice) -> Planned {
         self.serial += 1;
-        let deed = match self.dice.roll(20) {
-            0..=4 => Deed::Upsert(self.fields(false)),
-            5..=13 => Deed::Patch(self.fields(true)),
+        let deed = match dice.roll(20) {
+            0..=4 => Deed::Upsert(self.fields(dice, false)),
+            5..=13 => Deed::Patch(self.fields(dice, true)),
             14..=16 => Deed::Delete,
             17 | 18 => Deed::Poison,
-            _ => Deed::Wrong(["version-not-allowed", "derived-field", "key-mismatch"][self.dice.index(3)]),
+            _ => Deed::Wrong(["version-not-allowed", "derived-field", "key-mismatch"][dice.index(3)]),
         };
-        let is_null = deed == Deed::Delete && self.dice.one_in(2);
+        let ballast = if dice.one_in(6) { dice.index(3_000) } else { 0 };
+        let is_null = deed == Deed::Delete && dice.one_in(2);
         let value = (!is_null).then(|| self.json(user, &deed).to_string());
-        Planned { user: user.into(), deed, value }
+        Planned { user: user.into(), deed, value, ballast, brought: None }
     }
 
-    fn fields(&self, clears: bool) -> Vec<(&'static str, Value)> {
+    /// A row of the old system, which was still written to after the start of operation; `as_it_is` sends its own time.
+    pub(crate) fn backfill(&mut self, user: &str, now_ms: i64, as_it_is: bool, dice: &Dice) -> Planned {
+        self.serial += 1;
+        let deed = if dice.one_in(6) { Deed::Delete } else { Deed::Upsert(self.fields(dice, false)) };
+        let behind_ms = i64::try_from(dice.roll(120_000)).unwrap();
+        let updated_at = self.apart(now_ms - behind_ms);
+        // What the import promises: below the floor, and no two rows of a user at one place.
+        let right = if updated_at < FLOOR_MICROS - 8 * 20_000 {
+            updated_at
+        } else {
+            floor_mark() - 8 * i64::from(10_000 - self.serial)
+        };
+        let version = if as_it_is { updated_at } else { right };
+        let id = Some(Uuid::from_u128(self.serial.into()));
+        let brought = Brought { version, right, origin: None, id };
+        let value = Some(self.json(user, &deed).to_string());
+        Planned { user: user.into(), deed, value, ballast: 0, brought: Some(brought) }
+    }
+
+    /// A change of a source that brings its own history.
+    pub(crate) fn sourced(&mut self, user: &str, now_ms: i64, dice: &Dice) -> Planned {
+        let planned = self.next(user, dice);
+        let behind_ms = i64::try_from(dice.roll(3_000)).unwrap();
+        let version = self.apart(now_ms - behind_ms) | (Lane::SourcePinned as i64) << 1;
+        let deed = match planned.deed {
+            // Of what is rejected there are enough on raw.
+            Deed::Wrong(_) | Deed::Poison => Deed::Delete,
+            right => right,
+        };
+        let value = Some(self.json(user, &deed).to_string());
+        Planned { deed, value, brought: Some(Brought { version, right: version, origin: None, id: None }), ..planned }
+    }
+
+    /// A rejected record, mended, for its old place.
+    pub(crate) fn replay(&mut self, entry: &Entry, dice: &Dice) -> Planned {
+        self.serial += 1;
+        let user = entry.planned.user.clone();
+        let deed = if dice.one_in(4) { Deed::Delete } else { Deed::Patch(self.fields(dice, true)) };
+        let value = Some(self.json(&user, &deed).to_string());
+        let version = entry.version();
+        let brought = Brought { version, right: version, origin: Some(entry.name), id: None };
+        Planned { user, deed, value, ballast: 0, brought: Some(brought) }
+    }
+
+    /// A place near an instant that no other record of this producer has.
+    fn apart(&self, at_ms: i64) -> i64 {
+        at_ms * 1000 / 8_192 * 8_192 + i64::from(self.serial % 1_024) * 8
+    }
+
+    fn fields(&self, dice: &Dice, clears: bool) -> Vec<(&'static str, Value)> {
         let serial = self.serial;
         let all = [
             ("name", json!(format!("n{serial}"))),
             ("email", json!(format!("m{serial}@d{}.example", serial % 3))),
-            ("country", json!(self.dice.pick(&["DE", "FR", "JP", "US", "AQ"]))),
+            ("country", json!(dice.pick(&["DE", "FR", "JP", "US", "AQ"]))),
             ("marketing_opt_in", json!(serial.is_multiple_of(2))),
         ];
-        let clear = |value| if clears && self.dice.one_in(4) { Value::Null } else { value };
-        all.into_iter().filter(|_| self.dice.one_in(2)).map(|(name, value)| (name, clear(value))).collect()
+        let clear = |value| if clears && dice.one_in(4) { Value::Null } else { value };
+        all.into_iter().filter(|_| dice.one_in(2)).map(|(name, value)| (name, clear(value))).collect()
     }
 
     fn json(&self, user: &str, deed: &Deed) -> Value {
@@ -126,60 +226,22 @@ impl Producer {
     }
 }
 
-/// The row that a user must have once every entry of the user's partition is settled.
-pub(crate) fn row_of(user: &str, partition: i32, entries: &[Entry]) -> Option<ProfileRow> {
-    let mut row: Option<ProfileRow> = None;
-    for (offset, entry) in (0_i64..).zip(entries).filter(|(_, entry)| entry.planned.user == user) {
-        let version = Version::new(entry.version()).unwrap();
-        let state = match &entry.planned.deed {
-            Deed::Wrong(_) | Deed::Poison => continue,
-            Deed::Upsert(fields) => {
-                let state = row.insert(ProfileRow { live: Some(version), ..ProfileRow::default() });
-                write(&mut state.row, fields, version);
-                state
-            }
-            Deed::Patch(fields) => {
-                let state = row.get_or_insert_default();
-                write(&mut state.row, fields, version);
-                state
-            }
-            Deed::Delete => row.insert(ProfileRow { dead: Some(version), ..ProfileRow::default() }),
-        };
-        let origin = Origin::new(schemas::topics::RAW, partition, offset).unwrap();
-        state.version = Some(version);
-        state.change = Some(Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("tidewater:{origin}").as_bytes()));
-        (state.partition, state.offset) = (Some(partition), Some(offset));
-    }
-    row
-}
-
-fn write(row: &mut Row, fields: &[(&'static str, Value)], version: Version) {
-    for (name, value) in fields {
-        put(row, name, value.clone());
-        match *name {
-            "email" => put(row, "email_domain", value.as_str().and_then(|email| email.split('@').nth(1)).into()),
-            "country" => put(row, "region", region(value.as_str(), version).into()),
-            _ => {}
+impl Planned {
+    /// The headers that it is appended with.
+    pub(crate) fn headers(&self) -> runtime::record::Headers {
+        let mut all = runtime::record::Headers::default();
+        if self.ballast > 0 {
+            all.push_text("tracestate", "b=".to_owned() + &"x".repeat(self.ballast));
         }
-    }
-}
-
-fn put(row: &mut Row, name: &str, value: Value) {
-    let field = PROFILE.position(name).unwrap();
-    row.take(field);
-    match value {
-        Value::String(text) => row.set(field, FieldValue::Text(text)),
-        Value::Bool(flag) => row.set(field, FieldValue::Bool(flag)),
-        _ => {}
-    }
-}
-
-fn region(country: Option<&str>, version: Version) -> Option<&'static str> {
-    let is_second = version.get() >= SECOND_EDITION;
-    match country? {
-        "DE" | "FR" => Some(if is_second { "Core" } else { "Europe" }),
-        "JP" => Some("Asia"),
-        "US" if !is_second => Some("Americas"),
-        _ => None,
+        if let Some(Brought { version, origin, id, .. }) = &self.brought {
+            all.push_text(headers::VERSION, version.to_string());
+            if let Some(origin) = origin {
+                all.push_text(headers::ORIGIN, origin.origin().to_string());
+            }
+            if let Some(id) = id {
+                all.push_text(headers::ID, id.to_string());
+            }
+        }
+        all
     }
 }

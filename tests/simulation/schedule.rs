@@ -1,54 +1,36 @@
-//! Random schedules: one seed is one run, from the first record to the last row.
+//! Runs: a world, those who work in it, and what happens to them, from the first record to the last row.
 
-use crate::audit::{Audit, BrokerClock, PARTITIONS};
+use crate::audit::{Audit, PARTITIONS};
+use crate::broker::BrokerClock;
+use crate::cassandra::{GC_GRACE_MS, Mood};
 use crate::crew::Crew;
 use crate::dice::Dice;
+use crate::oracle::row_of;
 use crate::path::{Hop, Storm, World};
-use crate::plan::{Producer, START_MS, row_of};
+use crate::plan::{Entry, Place, Planned, Producer, START_MS};
+use crate::promise::{Broken, Promise};
+use crate::reader::{Readers, Sessions, key_of};
+use crate::redis::Net;
 use crate::sabotage::Sabotage;
-use crate::table::{GC_GRACE_MS, Mood};
+use crate::script::{Act, Script, Step};
+use crate::tally::Tally;
 use runtime::Clock;
 use runtime::limits::Limits;
 use runtime::memory::MemoryLog;
 use schemas::topics;
-use std::ops::AddAssign;
+use std::collections::BTreeMap;
 use std::time::Duration;
+use store::cql::ProfileRow;
 use tokio::time::sleep;
 
 /// What came of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// The first promise that was broken.
-    pub(crate) broken: Option<String>,
+    pub(crate) broken: Option<Broken>,
     /// Empty unless asked for.
     pub(crate) history: Vec<String>,
     pub(crate) tally: Tally,
-}
-
-/// What a run went through, so that a suite can show that it went through something.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) changes: u64,
-    pub(crate) repeated: u64,
-    pub(crate) taken_over: u64,
-    pub(crate) crashes: u64,
-    pub(crate) losses: u64,
-    pub(crate) rewinds: u64,
-    pub(crate) leaps: u64,
-    pub(crate) purges: u64,
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.changes += other.changes;
-        self.repeated += other.repeated;
-        self.taken_over += other.taken_over;
-        self.crashes += other.crashes;
-        self.losses += other.losses;
-        self.rewinds += other.rewinds;
-        self.leaps += other.leaps;
-        self.purges += other.purges;
-    }
 }
 
 /// What a scenario works with.
@@ -57,8 +39,11 @@ pub(crate) struct Scene {
     pub(crate) crew: Crew,
     pub(crate) dice: Dice,
     pub(crate) users: Vec<String>,
+    pub(crate) sessions: Sessions,
     producer: Producer,
     clocks: Vec<BrokerClock>,
+    /// Rejected records as they were mended.
+    mended: BTreeMap<Place, Planned>,
     pub(crate) tally: Tally,
 }
 
@@ -72,23 +57,36 @@ where
         let dice = Dice::new(seed);
         let audit = Audit::new(MemoryLog::default(), Clock::fixed(START_MS), is_told);
         let world = World::new(audit.clone(), sabotage, &dice);
-        let mut scene = Scene::new(world, dice, None);
+        let mut scene = Scene::new(world, dice);
         scenario(&mut scene).await;
-        let tally = Tally { repeated: audit.known().repeated, ..scene.tally() };
+        let tally = scene.tally();
         Outcome { broken: audit.broken(), history: audit.history(), tally }
     })
 }
 
+/// Runs what a script says.
+pub(crate) fn play(script: &Script, sabotage: Sabotage, is_told: bool) -> Outcome {
+    run(script.seed, sabotage, is_told, async |scene: &mut Scene| scene.play(script).await)
+}
+
 impl Scene {
-    fn new(world: World, dice: Dice, limits: Option<Limits>) -> Self {
-        let crew = Crew::new(world.clone(), dice.split(), limits);
-        let users = (0..dice.between(3, 9)).map(|user| format!("u{user}-{}", dice.roll(1_000))).collect();
-        let leaps = dice.one_in(5);
-        let now_ms = world.audit.clock.now_ms();
-        let clocks = (0..PARTITIONS).map(|_| BrokerClock::new(dice.split(), leaps, now_ms)).collect();
-        let producer = Producer::new(dice.split());
-        let tally = Tally { leaps: leaps.into(), ..Tally::default() };
-        Self { world, crew, dice, users, producer, clocks, tally }
+    fn new(world: World, dice: Dice) -> Self {
+        let crew = Crew::new(world.clone(), dice.split(), None);
+        let stores = (world.cassandra.clone(), world.redis.clone());
+        let readers = Readers::new(world.audit.clone(), stores, world.sabotage, dice.split());
+        let mut scene = Self {
+            world,
+            crew,
+            dice,
+            users: Vec::new(),
+            sessions: Sessions::new(readers),
+            producer: Producer::default(),
+            clocks: Vec::new(),
+            mended: BTreeMap::new(),
+            tally: Tally::default(),
+        };
+        scene.set_clocks(false);
+        scene
     }
 
     /// From here on every member has these limits.
@@ -96,127 +94,205 @@ impl Scene {
         self.crew = Crew::new(self.world.clone(), self.dice.split(), Some(limits));
     }
 
-    /// Brokers whose clocks stay within a minute.
-    pub(crate) fn without_leaps(&mut self) {
+    fn set_clocks(&mut self, leaps: bool) {
         let now_ms = self.world.audit.clock.now_ms();
-        self.clocks = (0..PARTITIONS).map(|_| BrokerClock::new(self.dice.split(), false, now_ms)).collect();
+        self.clocks = (0..PARTITIONS).map(|_| BrokerClock::new(self.dice.split(), leaps, now_ms)).collect();
     }
 
     fn tally(&self) -> Tally {
         let Crew { taken_over, crashes, losses, rewinds, .. } = self.crew;
-        Tally { taken_over, crashes, losses, rewinds, ..self.tally }
+        let known = self.world.audit.known();
+        let (repeated, hits) = (known.repeated, known.hits);
+        Tally { taken_over, crashes, losses, rewinds, repeated, hits, ..self.tally }
     }
 
-    /// Appends a change of a user, and at times the same once more.
-    pub(crate) fn produce(&mut self, user: &str) {
-        let planned = self.producer.next(user);
-        let partition = usize::try_from(topics::partition_for(user.as_bytes(), PARTITIONS)).unwrap();
-        for _ in 0..if self.dice.one_in(8) { 2 } else { 1 } {
-            self.tally.changes += 1;
-            let append_ms = self.clocks[partition].stamp(self.world.audit.clock.now_ms());
-            self.world.audit.append(planned.clone(), append_ms);
+    /// Appends a record.
+    pub(crate) fn append(&mut self, planned: Planned) -> Place {
+        self.tally.changes += 1;
+        let partition = usize::try_from(topics::partition_for(planned.user.as_bytes(), PARTITIONS)).unwrap();
+        let append_ms = self.clocks[partition].stamp(self.world.audit.clock.now_ms());
+        self.world.audit.append(planned, append_ms)
+    }
+
+    /// Writes a change of a user to raw, and at times the same once more; whoever did may wait for it.
+    pub(crate) fn produce(&mut self, user: &str, dice: &Dice) {
+        let planned = self.producer.next(user, dice);
+        for _ in 0..if dice.one_in(8) { 2 } else { 1 } {
+            let receipt = self.append(planned.clone());
+            if dice.one_in(4) {
+                self.tally.followed += 1;
+                self.sessions.follow(user, receipt);
+            }
         }
     }
 
-    pub(crate) fn produce_any(&mut self, count: u64) {
-        for _ in 0..count {
-            let user = self.dice.pick(&self.users).clone();
-            self.produce(&user);
-        }
+    /// Writes a change of a user with so much that travels along.
+    pub(crate) fn produce_heavy(&mut self, user: &str, ballast: usize, dice: &Dice) {
+        let planned = self.producer.next(user, dice);
+        self.append(Planned { ballast, ..planned });
     }
 
     pub(crate) fn calm(&self) {
-        self.world.table.set_mood(Mood::default());
+        self.world.cassandra.set_mood(Mood::default());
+        self.world.redis.set_net(Net::default());
         self.world.set_storm(Storm::default());
     }
 
     /// Lets everyone finish in calm, and compares what is there with what must be.
     pub(crate) async fn conclude(&mut self) {
         self.calm();
+        self.crew.inform_all().await;
         self.crew.cover_all().await;
         self.crew.finish(Duration::from_secs(5)).await;
         // Writes that nobody waits for come in.
-        sleep(Duration::from_millis(200)).await;
-        let World { audit, table, .. } = &self.world;
+        sleep(Duration::from_secs(1)).await;
+        if self.world.audit.broken().is_none() {
+            self.crew.mend_commits();
+        }
+        let World { audit, cassandra, .. } = &self.world;
         audit.close();
         for user in &self.users {
-            let partition = topics::partition_for(user.as_bytes(), PARTITIONS);
-            let (want, row) = (row_of(user, partition, &audit.entries(partition)), table.row(user));
-            if row != want {
+            let entries = audit.known().entries_of(user);
+            let want = row_of(entries);
+            for (row, is_purged) in cassandra.every_quorum(user).into_iter().flatten() {
+                if Some(&row) == want.as_ref() || (want.is_none() && row == ProfileRow::default()) {
+                    continue;
+                }
                 audit.tell(|| format!("{user} is {row:#?}\nand must be {want:#?}"));
-                audit.break_promise(format!("I1, I4: the row of {user} is not what the log says"));
-            }
-            let version = want.and_then(|row| row.version);
-            if table.cached(user).is_some_and(|cached| cached != version) {
-                audit.break_promise(format!("the cache holds an old row of {user}"));
+                let promise = broken_by(&row, want.as_ref(), is_purged);
+                audit.break_promise(promise, format!("the row of {user} is not what the log says"));
             }
         }
         if audit.broken().is_none() {
+            self.sessions.conclude(&self.users).await;
+        }
+        if self.world.audit.broken().is_none() {
             self.crew.stop_all().await;
         }
     }
 
-    async fn step(&mut self) {
-        let (hop, partition) = (*self.dice.pick(&Hop::ALL), i32::try_from(self.dice.roll(3)).unwrap());
-        match self.dice.roll(28) {
-            0..=9 => self.produce_any(self.dice.between(1, 8)),
-            10..=15 => sleep(Duration::from_millis(self.dice.between(1, 40))).await,
-            16 | 17 => {
-                self.crew.hand_on(hop, partition).await;
+    /// Anything, in the order of the script.
+    async fn play(&mut self, script: &Script) {
+        self.set_clocks(script.leaps);
+        self.tally.leaps += u64::from(script.leaps);
+        self.users = (0..script.users).map(|user| format!("u{user}-{}", script.seed % 1_000)).collect();
+        for step in &script.steps {
+            self.crew.inform().await;
+            self.perform(step).await;
+            self.crew.muster().await;
+            if self.world.audit.broken().is_some() {
+                return;
             }
-            18 => self.crew.lose(hop, partition).await,
-            19 | 20 => self.crew.kill_any(hop).await,
-            21 => self.crew.stop_any(hop).await,
-            22 => self.crew.rewind(hop, self.dice.one_in(2)).await,
-            23 => self.change_weather(),
-            24 => self.calm(),
-            25 => self.world.table.compact(),
-            _ => self.world.table.fill(&self.users[self.dice.index(self.users.len())]),
+        }
+        self.conclude().await;
+        if self.world.audit.broken().is_none() && script.purges {
+            self.replay_after_purge(script.seed).await;
         }
     }
 
-    fn change_weather(&self) {
-        let is_broken = self.dice.one_in(6);
-        let mood = Mood { strikes: self.dice.between(2, 8), is_broken, slow_ms: self.dice.roll(12) };
-        let storm = Storm { strikes: self.dice.between(2, 12), slow_ms: self.dice.roll(8) };
-        self.world.audit.tell(|| format!("{mood:?}, {storm:?}"));
-        self.world.table.set_mood(mood);
-        self.world.set_storm(storm);
+    async fn perform(&mut self, Step { act, seed }: &Step) {
+        let dice = Dice::new(*seed);
+        let World { cassandra, redis, .. } = self.world.clone();
+        match *act {
+            Act::Write(count) => (0..count).for_each(|_| self.write(&dice, Self::produce)),
+            Act::Import(count) => (0..count).for_each(|_| self.write(&dice, Self::import)),
+            Act::Source(count) => (0..count).for_each(|_| self.write(&dice, Self::source)),
+            Act::Replay(count) => self.replay(count, &dice),
+            Act::Wait(time) => sleep(time).await,
+            Act::Read(count) => (0..count).for_each(|_| self.sessions.read(&self.users[dice.index(self.users.len())])),
+            Act::HandOn(hop) => {
+                self.crew.hand_on(hop, dice.pick(&hop.shares())).await;
+            }
+            Act::Lose(hop, unaware) => self.crew.lose(hop, dice.pick(&hop.shares()), unaware).await,
+            Act::Freeze(hop, time) => self.crew.freeze(hop, time).await,
+            Act::Kill(hop) => self.crew.kill_any(hop).await,
+            Act::Stop(hop) => self.crew.stop_any(hop).await,
+            Act::Cover => self.crew.cover_all().await,
+            Act::Rewind { hop, to_start } => self.crew.rewind(hop, to_start).await,
+            Act::Weather(mood, storm, net) => {
+                self.world.audit.tell(|| format!("{mood:?}, {storm:?}, {net:?}"));
+                cassandra.set_mood(mood);
+                redis.set_net(net);
+                self.world.set_storm(storm);
+            }
+            Act::Calm => self.calm(),
+            Act::Compact => cassandra.compact(&[dice.index(3)]),
+            Act::Repair => cassandra.repair(),
+            Act::Garbage => redis.spoil(&key_of(&self.users[dice.index(self.users.len())]), &dice),
+            Act::Evict => redis.evict(&dice),
+            Act::Restart => redis.restart(),
+            Act::Cut => redis.cut(),
+        }
+    }
+
+    fn write(&mut self, dice: &Dice, how: impl Fn(&mut Self, &str, &Dice)) {
+        let user = dice.pick(&self.users).clone();
+        how(self, &user, dice);
+    }
+
+    /// Imports a row of the old system, once or twice.
+    fn import(&mut self, user: &str, dice: &Dice) {
+        self.tally.pinned += 1;
+        let now_ms = self.world.audit.clock.now_ms();
+        let planned = self.producer.backfill(user, now_ms, self.world.sabotage == Sabotage::NoClamp, dice);
+        for _ in 0..dice.between(1, 2) {
+            self.append(planned.clone());
+        }
+    }
+
+    fn source(&mut self, user: &str, dice: &Dice) {
+        self.tally.pinned += 1;
+        let now_ms = self.world.audit.clock.now_ms();
+        let planned = self.producer.sourced(user, now_ms, dice);
+        self.append(planned);
+    }
+
+    /// Mends rejected records and replays them into their old place, some of them twice.
+    fn replay(&mut self, count: u64, dice: &Dice) {
+        self.world.audit.look();
+        let rejected: Vec<Entry> = self.world.audit.known().rejected();
+        if rejected.is_empty() {
+            return;
+        }
+        for _ in 0..count {
+            self.tally.replayed += 1;
+            let entry = dice.pick(&rejected);
+            let mended = match self.mended.get(&entry.name) {
+                Some(mended) => mended.clone(),
+                None => self.producer.replay(entry, dice),
+            };
+            self.mended.insert(entry.name, mended.clone());
+            self.append(mended);
+        }
     }
 
     /// Deletions are purged, and all that was ever written is read again from the start.
-    async fn replay_after_purge(&mut self) {
+    async fn replay_after_purge(&mut self, seed: u64) {
         self.tally.purges += 1;
         self.crew.stop_all().await;
+        self.world.cassandra.repair();
         sleep(Duration::from_millis(GC_GRACE_MS.unsigned_abs() + 30_000)).await;
-        self.world.table.compact();
-        self.without_leaps();
+        self.world.cassandra.compact(&[0, 1, 2]);
+        self.set_clocks(false);
         for hop in Hop::ALL {
             self.crew.rewind(hop, true).await;
         }
         self.crew.cover_all().await;
-        self.produce_any(5);
+        let dice = Dice::new(!seed);
+        (0..5).for_each(|_| self.write(&dice, Self::produce));
         self.conclude().await;
     }
 }
 
-/// Anything, in any order.
-pub(crate) async fn anything(scene: &mut Scene) {
-    scene.crew.cover_all().await;
-    scene.change_weather();
-    for _ in 0..scene.dice.between(20, 50) {
-        scene.step().await;
-        scene.crew.muster().await;
-        if scene.world.audit.broken().is_some() {
-            return;
-        }
-        // The group gives away what nobody holds, though not at once.
-        if scene.dice.one_in(2) {
-            scene.crew.cover_all().await;
-        }
+/// Which promise a row breaks that is not as it must be.
+fn broken_by(row: &ProfileRow, want: Option<&ProfileRow>, is_purged: bool) -> Promise {
+    if is_purged {
+        return Promise::NoZombie;
     }
-    scene.conclude().await;
-    if scene.world.audit.broken().is_none() && scene.dice.one_in(4) {
-        scene.replay_after_purge().await;
-    }
+    let Some(want) = want else { return Promise::Convergence };
+    // Nothing else is wrong but that fields are gone.
+    let left: Vec<_> = want.row.iter().filter(|(field, value)| row.row.get(*field) == Some(value)).collect();
+    let is_less = left.len() == row.row.iter().count() && left.len() < want.row.iter().count();
+    let rest = ProfileRow { row: want.row.clone(), ..row.clone() };
+    if is_less && rest == *want { Promise::PatchTouchesItsFields } else { Promise::Convergence }
 }

@@ -1,155 +1,26 @@
-//! Wrappers around the parts of a worker: they watch, and they are where sabotage is planted.
+//! Wrappers around the parts of a worker behind its source: they watch, and they are where sabotage is planted.
 
 use crate::audit::Audit;
-use crate::path::{Hop, World};
+use crate::cassandra::Cassandra;
+use crate::frost::Frost;
+use crate::plan::Place;
+use crate::reader::key_of;
+use crate::redis::Redis;
 use crate::sabotage::Sabotage;
+use bytes::Bytes;
 use processors::validate::Fold;
 use runtime::Clock;
 use runtime::fault::{Fault, Rejection, Verdict};
-use runtime::memory::{MemoryCommitter, MemorySource};
-use runtime::record::{Record, TopicPartition};
-use runtime::source::{Commit, Committer, Demand, Event, Source};
-use runtime::stage::{Admitted, Mark, Stage};
-use schemas::RejectCode;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
-
-/// How far a member has read each partition, and the bytes of what it read and did not commit. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Fence(Arc<Mutex<BTreeMap<TopicPartition, Reading>>>);
-
-#[derive(Debug, Default)]
-struct Reading {
-    head: i64,
-    unsettled: BTreeMap<i64, usize>,
-}
-
-impl Fence {
-    /// The offset behind the last record that was read.
-    pub(crate) fn head(&self, place: &TopicPartition) -> Option<i64> {
-        self.0.lock().unwrap().get(place).map(|reading| reading.head)
-    }
-
-    fn read(&self, record: &Record) {
-        let mut partitions = self.0.lock().unwrap();
-        let reading = partitions.entry(record.place.clone()).or_default();
-        reading.head = record.offset.next().0;
-        reading.unsettled.insert(record.offset.0, record.bytes());
-    }
-
-    fn committed(&self, commit: &Commit) {
-        if let Some(reading) = self.0.lock().unwrap().get_mut(&commit.place) {
-            reading.unsettled = reading.unsettled.split_off(&commit.offset.0);
-        }
-    }
-
-    fn start(&self, place: &TopicPartition, head: i64) {
-        self.0.lock().unwrap().insert(place.clone(), Reading { head, unsettled: BTreeMap::new() });
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.lock().unwrap().values().flat_map(|reading| reading.unsettled.values()).sum()
-    }
-
-    fn places(&self) -> Vec<TopicPartition> {
-        self.0.lock().unwrap().keys().cloned().collect()
-    }
-}
-
-/// Bytes of the one budget that [`Sabotage::OneByteBudget`] has for all partitions.
-const BUDGET: usize = 2_000;
-
-/// A source whose reading and commits are watched.
-#[derive(Debug)]
-pub(crate) struct Watched {
-    source: MemorySource,
-    hop: Hop,
-    audit: Audit,
-    sabotage: Sabotage,
-    fence: Fence,
-}
-
-impl Watched {
-    pub(crate) fn new(source: MemorySource, hop: Hop, world: &World) -> (Self, Fence) {
-        let fence = Fence::default();
-        let (audit, sabotage) = (world.audit.clone(), world.sabotage);
-        (Self { source, hop, audit, sabotage, fence: fence.clone() }, fence)
-    }
-
-    /// What the worker asks for, and what sabotage makes of it.
-    fn spoiled(&self, demand: &Demand) -> Option<Demand> {
-        let stops_all = match self.sabotage {
-            Sabotage::GlobalPark => !demand.stopped.is_empty(),
-            Sabotage::OneByteBudget => self.fence.bytes() > BUDGET,
-            _ => false,
-        };
-        stops_all.then(|| Demand { stopped: self.fence.places().into_iter().collect() })
-    }
-}
-
-impl Source for Watched {
-    type Committer = WatchedCommitter;
-
-    async fn next(&mut self, demand: &Demand) -> Result<Option<Event>, Fault> {
-        let spoiled = self.spoiled(demand);
-        let event = self.source.next(spoiled.as_ref().unwrap_or(demand)).await?;
-        match &event {
-            Some(Event::Record(record)) => self.fence.read(record),
-            Some(Event::Assigned(places)) => {
-                for (place, resume) in places {
-                    self.fence.start(place, resume.offset.0);
-                    self.audit.tell(|| format!("{:?} goes on at {place}/{}", self.hop, resume.offset));
-                }
-            }
-            Some(Event::Revoking { .. } | Event::Lost(_)) | None => {}
-        }
-        if self.sabotage != Sabotage::NoDrainOnRevoke {
-            return Ok(event);
-        }
-        Ok(event.map(|event| match event {
-            Event::Revoking { partitions, released } => {
-                released.send(()).ok();
-                Event::Lost(partitions)
-            }
-            event @ (Event::Assigned(_) | Event::Lost(_) | Event::Record(_)) => event,
-        }))
-    }
-
-    fn committer(&self) -> WatchedCommitter {
-        let Self { source, hop, audit, sabotage, fence } = self;
-        let (audit, fence) = (audit.clone(), fence.clone());
-        WatchedCommitter { inner: source.committer(), hop: *hop, audit, sabotage: *sabotage, fence }
-    }
-
-    async fn close(self) {
-        self.source.close().await;
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct WatchedCommitter {
-    inner: MemoryCommitter,
-    hop: Hop,
-    audit: Audit,
-    sabotage: Sabotage,
-    fence: Fence,
-}
-
-impl Committer for WatchedCommitter {
-    async fn commit(&self, mut commits: Vec<Commit>) -> Result<(), Fault> {
-        if self.sabotage == Sabotage::CommitOnDispatch {
-            for commit in &mut commits {
-                commit.offset.0 = self.fence.head(&commit.place).unwrap_or(commit.offset.0);
-            }
-        }
-        // Before it is sent: what it says must be true by now, whatever becomes of it.
-        self.audit.commit(self.hop, &commits);
-        for commit in &commits {
-            self.fence.committed(commit);
-        }
-        self.inner.commit(commits).await
-    }
-}
+use runtime::memory::MemorySink;
+use runtime::record::{Outgoing, Record};
+use runtime::stage::{Admitted, Mark, Refused, Sink, Stage};
+use schemas::{Change, RejectCode, Version};
+use sinks::{Invalidate, Profiles};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use store::cache::protocol::{Entry, Get};
+use store::cache::{CacheError, Key};
+use store::cql::{Blame, WriteError};
 
 /// The fold of `validate`.
 #[derive(Debug)]
@@ -228,5 +99,88 @@ impl<S: Stage<In = Admitted>> Stage for Judged<S> {
             }
             judged => judged,
         }
+    }
+}
+
+/// A topic that keeps copies of its own, so that what a worker holds of a record is gone when the worker lets it go.
+#[derive(Clone, Debug)]
+pub(crate) struct Topic(pub(crate) MemorySink);
+
+impl Sink for Topic {
+    type Item = Outgoing;
+
+    async fn write(&self, batch: &[Outgoing]) -> Result<Refused, Fault> {
+        let copy = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| Bytes::copy_from_slice(bytes));
+        let copied = |item: &Outgoing| Outgoing { key: copy(&item.key), value: copy(&item.value), ..item.clone() };
+        self.0.write(&batch.iter().map(copied).collect::<Vec<_>>()).await
+    }
+}
+
+/// The sink of profiles; what it says is done is noted.
+#[derive(Debug)]
+pub(crate) struct Settling<W> {
+    pub(crate) sink: W,
+    pub(crate) audit: Audit,
+}
+
+impl<W: Sink<Item = Change>> Sink for Settling<W> {
+    type Item = Change;
+
+    async fn write(&self, batch: &[Change]) -> Result<Refused, Fault> {
+        let refused = self.sink.write(batch).await?;
+        let mut known = self.audit.known();
+        for (_, change) in (0..).zip(batch).filter(|(at, _)| refused.iter().all(|(refused, _)| refused != at)) {
+            if let Some(name) = Place::of(&change.origin) {
+                known.settle(change.user_id.as_str(), name);
+            }
+        }
+        Ok(refused)
+    }
+}
+
+/// One member's way to the stores.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub(crate) cassandra: Cassandra,
+    pub(crate) redis: Redis,
+    pub(crate) frost: Frost,
+    pub(crate) sabotage: Sabotage,
+}
+
+impl Profiles for Port {
+    async fn write(&self, changes: &[&Change]) -> Result<(), WriteError> {
+        self.frost.thaw().await;
+        if self.sabotage == Sabotage::InvalidateFirst {
+            let keys: Vec<Key> = changes.first().map(|change| Key::of(change)).into_iter().collect();
+            let deleted = self.redis.delete(&keys, |_, _, _| false).await;
+            deleted.map_err(|_| WriteError::Ambiguous("the weather".into()))?;
+        }
+        self.cassandra.write(changes).await
+    }
+
+    async fn probe(&self, _change: &Change, _now: Version) -> Result<Blame, WriteError> {
+        Ok(self.cassandra.probe())
+    }
+}
+
+impl Invalidate for Port {
+    async fn delete(&self, keys: &[Key]) -> Result<(), CacheError> {
+        self.frost.thaw().await;
+        match self.sabotage {
+            Sabotage::InvalidateFirst => Ok(()),
+            Sabotage::SkipIfNewer => {
+                self.redis.delete(keys, |key, entry, now_ms| self.is_newer(key, entry, now_ms)).await
+            }
+            _ => self.redis.delete(keys, |_, _, _| false).await,
+        }
+    }
+}
+
+impl Port {
+    /// Whether an entry has a version at or above the one that was just written.
+    fn is_newer(&self, key: &Key, entry: &Entry, now_ms: i64) -> bool {
+        let Get::Hit(value) = entry.get(now_ms) else { return false };
+        let written = self.cassandra.written();
+        written.iter().any(|(user, version)| key_of(user) == *key && value.version >= *version)
     }
 }
