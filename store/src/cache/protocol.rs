@@ -20,6 +20,14 @@ pub const TOKEN_LEN: usize = 16;
 /// How long a reader may take from lease to fill; for so long no other reader of the user is let in.
 pub const LEASE: Duration = Duration::from_secs(3);
 
+/// [`Entry::lease`] as Redis runs it: `(key; token, ms)` to `{0}` granted, `{1, value}` found, `{2}` busy.
+pub const LEASE_SCRIPT: Script =
+    Script { text: include_str!("lease.lua"), sha1: "ab345174c19ab8f48e54fba198e3dfed5993e78b" };
+
+/// [`Entry::fill`] as Redis runs it: `(key; token, value, ms)` to 1 accepted, 0 refused.
+pub const FILL_SCRIPT: Script =
+    Script { text: include_str!("fill.lua"), sha1: "c035c7e076681c50c2626bdcf77bc0da356aa059" };
+
 /// How long a profile is kept, give or take a tenth: what was filled together does not expire together.
 const KEEP_PROFILE: Duration = Duration::from_secs(3_600);
 
@@ -29,6 +37,14 @@ const KEEP_ABSENCE: Duration = Duration::from_secs(60);
 const LEASE_TAG: u8 = b'L';
 const VALUE_TAG: u8 = b'V';
 const DEADLINE_DIGITS: usize = 13;
+
+/// A script of one key; it answers an error, and touches nothing, if its first argument is not [`TOKEN_LEN`] bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    pub text: &'static str,
+    /// Of the text, in hexadecimal: the server's name for it.
+    pub sha1: &'static str,
+}
 
 /// What Redis holds under the key of one user.
 ///
