@@ -113,34 +113,34 @@ pub(super) struct Seat {
 
 impl Seat {
     /// Why the client has given its membership up for good; `code` is what lies beneath its fatal `error`.
-    pub(super) fn ended(&self, code: Code, error: KafkaError) -> Fault {
+    pub(super) fn ended(&self, code: Option<Code>, error: KafkaError) -> Fault {
         let Self { group, membership } = self;
         let id = membership.instance_id.as_deref().unwrap_or_default();
         let config = |text: String, error| Fault::Fatal { exit: Exit::Config, cause: Cause::with(text, error) };
         match code {
-            Code::FencedInstanceId => config(
+            Some(Code::FencedInstanceId) => config(
                 format!(
                     "another replica has joined group {group} with kafka.instance_id \"{id}\", and the brokers go on with \
                      that one; give every replica an instance_id of its own"
                 ),
                 error,
             ),
-            Code::UnreleasedInstanceId => {
+            Some(Code::UnreleasedInstanceId) => {
                 let text = format!(
                     "group {group} still has a member with kafka.instance_id \"{id}\": one that was killed, and is \
                      forgotten with its session, or a running replica that has no instance_id of its own"
                 );
                 Fault::component(text, error)
             }
-            Code::UnsupportedVersion | Code::UnsupportedFeature | Code::UnsupportedAssignor => {
+            Some(Code::UnsupportedVersion | Code::UnsupportedFeature | Code::UnsupportedAssignor) => {
                 let text = "the brokers do not know this group protocol (consumer wants Kafka 4); set \
                      kafka.group_protocol = \"classic\"";
                 config(text.to_owned(), error)
             }
-            Code::GroupMaxSizeReached => {
+            Some(Code::GroupMaxSizeReached) => {
                 config(format!("group {group} has as many members as the brokers allow (group.max.size)"), error)
             }
-            Code::GroupAuthorizationFailed => {
+            Some(Code::GroupAuthorizationFailed) => {
                 config(format!("this client may not read as group {group}; grant it in the brokers' ACL"), error)
             }
             _ => Fault::component("the consumer met a fatal error", error),
@@ -152,7 +152,7 @@ impl Seat {
     /// commit before.
     pub(super) fn refused_commit(&self, error: KafkaError) -> Fault {
         let text = match error.rdkafka_error_code() {
-            Some(code @ Code::FencedInstanceId) => return self.ended(code, error),
+            code @ Some(Code::FencedInstanceId) => return self.ended(code, error),
             Some(Code::UnknownMemberId | Code::FencedMemberEpoch | Code::IllegalGeneration) => {
                 "the group has gone on without this member, and takes no commit of it until it has joined again"
             }

@@ -197,7 +197,7 @@ impl KafkaSource {
     fn weigh(&mut self, error: KafkaError) -> Result<(), Fault> {
         // The client does nothing more for one that has met a fatal error, and tells of it by any code.
         if let Some((code, _)) = self.consumer.client().fatal_error() {
-            return Err(self.seat.ended(code, error));
+            return Err(self.seat.ended(Some(code), error));
         }
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => Err(Fault::component(
