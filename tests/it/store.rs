@@ -1,4 +1,6 @@
 //! The store on real servers: what Cassandra and Redis do with what we send.
 
+mod agreement;
 mod cassandra;
+mod reader;
 mod redis;
