@@ -20,12 +20,17 @@ enum Topic {
 /// The topic whose offsets are receipts, without the prefix.
 pub const RAW: &str = "changes.raw.v1";
 
+/// Kafka's own limit.
+const TOPIC_LEN_MAX: usize = 249;
+
 impl Origin {
-    /// `None` for an empty topic, one with a `/`, or a negative number.
+    /// `None` for a topic that Kafka would not take (`[a-zA-Z0-9._-]{1,249}`), or a negative number. An origin is a
+    /// header and stands in what people read, so nothing else gets in.
     #[must_use]
     pub fn new(topic: &str, partition: i32, offset: i64) -> Option<Self> {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let well_formed =
-            !topic.is_empty() && topic.is_ascii() && !topic.contains('/') && partition >= 0 && offset >= 0;
+            (1..=TOPIC_LEN_MAX).contains(&topic.len()) && topic.bytes().all(is_name) && partition >= 0 && offset >= 0;
         let topic = if topic == RAW { Topic::Raw } else { Topic::Other(topic.into()) };
         well_formed.then_some(Self { topic, partition, offset })
     }
@@ -79,5 +84,22 @@ impl FromStr for Origin {
         let partition = partition.parse().map_err(|_| ParseOriginError)?;
         let offset = offset.parse().map_err(|_| ParseOriginError)?;
         Self::new(topic, partition, offset).ok_or(ParseOriginError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_fit_for_a_header_and_a_line() {
+        for right in ["changes.raw.v1/3/1024", "crm/0/0", "Old_CRM-2.users/11/9223372036854775807"] {
+            assert_eq!(right.parse::<Origin>().map(|origin| origin.to_string()).as_deref(), Ok(right));
+        }
+        let long = "x".repeat(TOPIC_LEN_MAX + 1);
+        for topic in ["", "a b", "a\n", "\0", "a\u{7f}", "\u{e9}", &long] {
+            assert_eq!(Origin::new(topic, 0, 0), None, "{topic:?}");
+            assert_eq!(format!("{topic}/0/0").parse::<Origin>(), Err(ParseOriginError), "{topic:?}");
+        }
     }
 }
