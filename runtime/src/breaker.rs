@@ -46,7 +46,9 @@ struct Shared {
 #[derive(Debug)]
 struct Watched {
     state: State,
-    /// How much work has been failing for longer than a hiccup.
+    /// How much work has failed or was kept waiting, and has not ended.
+    waiting: usize,
+    /// How much of it has been failing for longer than a hiccup.
     stuck: usize,
     /// What failed last.
     reason: String,
@@ -81,14 +83,14 @@ impl Breaker {
     #[must_use]
     pub fn new(rule: Rule, condition: Condition, metrics: BreakerMetrics) -> Self {
         condition.ok();
-        let state = Watched { state: State::new(rule), stuck: 0, reason: String::new() };
+        let state = Watched { state: State::new(rule), waiting: 0, stuck: 0, reason: String::new() };
         Self(Arc::new(Shared { rule, state: Mutex::new(state), turned: Notify::new(), condition, metrics }))
     }
 
     /// A piece of work that is tried until it succeeds. Work of the same `key` counts as one when it fails.
     #[must_use]
     pub fn work(&self, key: u64) -> Work<'_> {
-        Work { breaker: self, key, schedule: None, rest: None, since: None, is_stuck: false }
+        Work { breaker: self, key, schedule: None, rest: None, since: None, is_waiting: false, is_stuck: false }
     }
 
     /// The store has done something, whoever asked for it.
@@ -161,27 +163,20 @@ impl Breaker {
     }
 
     fn show(&self, watched: &Watched) {
-        let Watched { state, stuck, reason } = watched;
-        let condition = &self.0.condition;
-        let shown = match state.phase() {
-            Phase::Closed if *stuck == 0 => {
-                condition.ok();
-                0
-            }
-            Phase::Closed => {
-                condition.waiting(format!("closed, and some writes fail and wait: {reason}"));
-                0
-            }
-            Phase::HalfOpen => {
-                condition.waiting(format!("half-open, one write is being tried: {reason}"));
-                1
-            }
-            Phase::Open { .. } => {
-                condition.waiting(format!("open, nothing is tried for a moment: {reason}"));
-                2
-            }
+        let Watched { state, waiting, stuck, reason } = watched;
+        let (number, text) = match state.phase() {
+            Phase::Closed => (0, "closed, and some writes fail and wait"),
+            Phase::HalfOpen => (1, "half-open, one write is being tried"),
+            Phase::Open { .. } => (2, "open, nothing is tried for a moment"),
         };
-        self.0.metrics.state.set(shown);
+        self.0.metrics.state.set(number);
+        let concerned = if number == 0 { *stuck } else { *waiting };
+        // Without work it keeps nobody waiting, whatever it is: a process that was left with nothing to do is ready.
+        if concerned == 0 {
+            self.0.condition.ok();
+        } else {
+            self.0.condition.waiting(format!("{text}: {reason}"));
+        }
     }
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
@@ -213,6 +208,7 @@ pub struct Work<'b> {
     schedule: Option<Schedule>,
     rest: Option<Rest>,
     since: Option<Instant>,
+    is_waiting: bool,
     is_stuck: bool,
 }
 
@@ -238,6 +234,7 @@ impl<'b> Work<'b> {
             let (answer, waiter) = self.breaker.look(&mut seat, self.schedule.is_some());
             if let (None, Some(waiter)) = (&seat, waiter) {
                 seat = Some(Seat { breaker: self.breaker, waiter });
+                self.wait(&mut self.breaker.watched());
             }
             match answer {
                 Answer::Go(leave) => return Pass { breaker: self.breaker, leave, is_decided: false },
@@ -262,12 +259,23 @@ impl<'b> Work<'b> {
         self.pause(error);
     }
 
+    fn wait(&mut self, watched: &mut Watched) {
+        if !self.is_waiting {
+            self.is_waiting = true;
+            watched.waiting += 1;
+            if watched.waiting == 1 {
+                self.breaker.show(watched);
+            }
+        }
+    }
+
     fn pause(&mut self, error: &dyn Error) {
         let (breaker, key) = (self.breaker, self.key);
         let now = Instant::now();
         let mut watched = breaker.watched();
         let schedule = self.schedule.get_or_insert_with(|| breaker.0.rule.pauses.schedule(key));
         self.rest = Some(Rest { until: now + schedule.next_wait(), generation: watched.state.generation() });
+        self.wait(&mut watched);
         let since = *self.since.get_or_insert(now);
         if !self.is_stuck && now.duration_since(since) >= HICCUP {
             self.is_stuck = true;
@@ -282,12 +290,14 @@ impl<'b> Work<'b> {
 
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        if self.is_stuck {
-            let mut watched = self.breaker.watched();
-            watched.stuck = watched.stuck.saturating_sub(1);
-            if watched.stuck == 0 {
-                self.breaker.show(&watched);
-            }
+        if !self.is_waiting {
+            return;
+        }
+        let mut watched = self.breaker.watched();
+        watched.waiting = watched.waiting.saturating_sub(1);
+        watched.stuck = watched.stuck.saturating_sub(usize::from(self.is_stuck));
+        if watched.waiting == 0 || self.is_stuck && watched.stuck == 0 {
+            self.breaker.show(&watched);
         }
     }
 }

@@ -66,9 +66,23 @@ async fn it_opens_when_enough_keys_have_failed_and_none_succeeded() {
     bench.open().await;
     assert_eq!(bench.metrics.opens.get(), 1);
     assert_eq!(bench.metrics.tries.get(), KEYS as u64);
+    let mut work = bench.breaker.work(99);
+    assert!(at_once(&mut work).await.is_none(), "nobody tries");
     let text = bench.waiting().unwrap();
     assert!(text.starts_with("open") && text.ends_with("no answer"), "{text}");
-    assert!(at_once(&mut bench.breaker.work(99)).await.is_none(), "nobody tries");
+}
+
+/// What waited was revoked, and no other came: the replica has nothing to do, and is ready to be given something.
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_that_keeps_nobody_waiting_is_no_reason_not_to_be_ready() {
+    let bench = bench();
+    bench.open().await;
+    assert_eq!(bench.waiting(), None, "what failed was given up");
+    let mut work = bench.breaker.work(99);
+    assert!(at_once(&mut work).await.is_none());
+    assert!(bench.waiting().is_some());
+    drop(work);
+    assert_eq!((bench.is(), bench.waiting()), (2, None));
 }
 
 /// I16.
