@@ -193,7 +193,16 @@ impl World {
                 }
             }
             Protocol::LeaseApart if self.hit(state).is_none() => {}
-            _ => state.entry.delete(),
+            Protocol::Ours
+            | Protocol::DeleteAndSet
+            | Protocol::CounterTokens
+            | Protocol::VersionCompare
+            | Protocol::FillWithoutToken
+            | Protocol::LeaseApart
+            | Protocol::InvalidateFirst
+            | Protocol::SettleBeforeConfirmed
+            | Protocol::GarbageAsHit
+            | Protocol::GarbageBlocks => state.entry.delete(),
         }
     }
 
@@ -206,7 +215,14 @@ impl World {
             Protocol::DeleteAndSet | Protocol::SkipIfNewer | Protocol::VersionCompare => is_miss.then_some(0),
             Protocol::Generations => is_miss.then(|| u8::try_from(marker(&state.entry, now_ms)).unwrap()),
             Protocol::GarbageBlocks if state.entry.get(now_ms) == Get::Garbage => None,
-            _ => {
+            Protocol::Ours
+            | Protocol::CounterTokens
+            | Protocol::FillWithoutToken
+            | Protocol::LeaseApart
+            | Protocol::InvalidateFirst
+            | Protocol::SettleBeforeConfirmed
+            | Protocol::GarbageAsHit
+            | Protocol::GarbageBlocks => {
                 if state.entry.get(now_ms) == Get::Garbage {
                     // As the reader does; this time it does not fill.
                     state.entry.delete();
@@ -237,7 +253,13 @@ impl World {
                 Get::Miss | Get::Garbage => true,
             },
             Protocol::FillWithoutToken => !state.entry.is_absent(now_ms) && state.entry.get(now_ms) == Get::Miss,
-            _ => {
+            Protocol::Ours
+            | Protocol::CounterTokens
+            | Protocol::LeaseApart
+            | Protocol::InvalidateFirst
+            | Protocol::SettleBeforeConfirmed
+            | Protocol::GarbageAsHit
+            | Protocol::GarbageBlocks => {
                 let filled = state.entry.fill(now_ms, &token(given), &profile(seen), KEEP);
                 return debug_assert!(matches!(filled, Ok(Filled::Accepted | Filled::Refused)));
             }

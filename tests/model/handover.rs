@@ -272,7 +272,7 @@ impl World {
     }
 
     /// What the member would commit now.
-    fn to_commit(&self, stretch: &Stretch) -> Option<Frontier> {
+    fn next_commit(&self, stretch: &Stretch) -> Option<Frontier> {
         let beyond = |offset: u8| (Offset(offset.into()) > stretch.frontier.offset).then(|| frontier(offset));
         match self.sabotage {
             Some(Sabotage::CommitOnDispatch) => beyond(stretch.head()).or(stretch.uncommitted),
@@ -309,7 +309,7 @@ impl World {
         if !member.is_draining && stretch.head() < self.records {
             actions.push(Action::Admit(at));
         }
-        if member.commit.is_none() && self.to_commit(stretch).is_some() && (is_owner || state.left.commits > 0) {
+        if member.commit.is_none() && self.next_commit(stretch).is_some() && (is_owner || state.left.commits > 0) {
             actions.push(Action::Commit(at));
         }
         if !is_owner {
@@ -359,7 +359,7 @@ impl World {
         let is_owner = state.owner == Some(at);
         let member = &mut state.members[at];
         let stretch = member.stretch.as_mut()?;
-        let to = self.to_commit(stretch)?;
+        let to = self.next_commit(stretch)?;
         // A commit by somebody who was given up is of an older generation, whatever that was.
         member.commit =
             Some((to.into(), stretch.epoch, if is_owner { generation } else { generation.wrapping_sub(1) }));

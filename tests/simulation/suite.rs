@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const SEEDS: u64 = 1_000;
 
 /// What is planted elsewhere: promise, error, and the test that fails if nobody finds it.
-const ELSEWHERE: [(&str, &str, &str); 3] = [
+const ELSEWHERE: [(&str, &str, &str); 4] = [
     (
         "I1",
         "the first of equal versions wins",
@@ -30,6 +30,7 @@ const ELSEWHERE: [(&str, &str, &str); 3] = [
         "every weaker protocol, in the model of the cache",
         "tests::model::cache::every_weaker_protocol_of_the_cache_is_found_out",
     ),
+    ("I14", "nine altered scripts", "tests::it::store::agreement::scripts_that_decide_otherwise_are_found_out"),
 ];
 
 /// Which errors are found, and where: what `docs/guarantees.md` may say.

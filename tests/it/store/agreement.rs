@@ -129,7 +129,10 @@ fn step(dice: &mut Dice, now_ms: i64) -> Step {
 fn foreign(dice: &mut Dice, now_ms: i64) -> Vec<u8> {
     let deadline_ms = now_ms + dice.one_of(&[-HOUR_MS, HOUR_MS]);
     let mut bytes = match dice.below(4) {
-        0 => value(16, *dice.one_of(&["", "{}"])).encode().unwrap(),
+        0 => {
+            let payload: &str = dice.one_of::<&str>(&["", "{}"]);
+            value(16, payload).encode().unwrap()
+        }
         1 => [*dice.one_of(&[&b"V"[..], b"L", b"", b"garbage", b"L0x1fffffffffftoken-of-reader1"])].concat(),
         _ => [format!("L{deadline_ms:013}").as_bytes(), *dice.one_of(&TOKENS)].concat(),
     };
@@ -228,9 +231,9 @@ impl Wire {
     /// The server's clock.
     fn now_ms(&mut self) -> i64 {
         let Reply::Array(parts) = self.ask(&[b"TIME"]) else { panic!("no time") };
-        let number = |part: &Reply| match part {
-            Reply::Bytes(bytes) => String::from_utf8_lossy(bytes).parse::<i64>().unwrap(),
-            other => panic!("no number: {other:?}"),
+        let number = |part: &Reply| {
+            let Reply::Bytes(bytes) = part else { panic!("no number: {part:?}") };
+            String::from_utf8_lossy(bytes).parse::<i64>().unwrap()
         };
         number(&parts[0]) * 1_000 + number(&parts[1]) / 1_000
     }
@@ -241,13 +244,18 @@ impl Wire {
             Reply::Bytes(bytes) => Entry::of(bytes),
             Reply::Nil => return Entry::default(),
             Reply::Error(_) => Entry::foreign(),
-            other => panic!("GET answers {other:?}"),
+            other @ (Reply::Int(_) | Reply::Array(_)) => panic!("GET answers {other:?}"),
         };
-        match self.ask(&[b"PEXPIRETIME", KEY.as_bytes()]) {
-            Reply::Int(at_ms) if at_ms >= 0 => entry.until(at_ms),
-            _ => entry,
-        }
+        let Reply::Int(at_ms) = self.ask(&[b"PEXPIRETIME", KEY.as_bytes()]) else { panic!("no time of expiry") };
+        if at_ms < 0 { entry } else { entry.until(at_ms) }
     }
+}
+
+/// What a script says to a token of another length, and to nothing else.
+fn malformed<T>(reply: &Reply) -> Result<T, TokenMalformed> {
+    let Reply::Error(error) = reply else { panic!("a script answers {reply:?}") };
+    assert!(error.contains("a token has 16 bytes"), "{error}");
+    Err(TokenMalformed)
 }
 
 /// The scripts under comparison.
@@ -269,29 +277,25 @@ impl Scripts {
                 let seen = match wire.ask(&[b"GET", key]) {
                     Reply::Bytes(bytes) => protocol::get(Some(&bytes)).into(),
                     Reply::Nil => protocol::get(None).into(),
-                    _ => Seen::Garbage,
+                    Reply::Error(_) => Seen::Garbage,
+                    other @ (Reply::Int(_) | Reply::Array(_)) => panic!("GET answers {other:?}"),
                 };
                 return Outcome::Got(seen);
             }
             Step::Lease(token) => {
                 let reply = wire.ask(&[b"EVAL", self.lease.as_bytes(), b"1", key, token, &ms(&LEASE)]);
-                return Outcome::Lease(match reply {
-                    Reply::Array(parts) => Ok(match parts.as_slice() {
-                        [Reply::Int(0)] => Leased::Granted,
-                        [Reply::Int(1), Reply::Bytes(stored)] => Leased::Found(stored.clone()),
-                        [Reply::Int(2)] => Leased::Busy,
-                        other => panic!("lease.lua answers {other:?}"),
-                    }),
-                    _ => Err(TokenMalformed),
-                });
+                let Reply::Array(parts) = reply else { return Outcome::Lease(malformed(&reply)) };
+                return Outcome::Lease(Ok(match parts.as_slice() {
+                    [Reply::Int(0)] => Leased::Granted,
+                    [Reply::Int(1), Reply::Bytes(stored)] => Leased::Found(stored.clone()),
+                    [Reply::Int(2)] => Leased::Busy,
+                    other => panic!("lease.lua answers {other:?}"),
+                }));
             }
             Step::Fill(token, value, keep_for) => {
                 let reply = wire.ask(&[b"EVAL", self.fill.as_bytes(), b"1", key, token, value, &ms(keep_for)]);
-                return Outcome::Fill(match reply {
-                    Reply::Int(1) => Ok(Filled::Accepted),
-                    Reply::Int(0) => Ok(Filled::Refused),
-                    _ => Err(TokenMalformed),
-                });
+                let Reply::Int(number) = reply else { return Outcome::Fill(malformed(&reply)) };
+                return Outcome::Fill(Ok(if number == 1 { Filled::Accepted } else { Filled::Refused }));
             }
             Step::Delete => wire.ask(&[b"DEL", key]),
             Step::Expire => wire.ask(&[b"PEXPIREAT", key, b"1"]),
@@ -349,7 +353,8 @@ impl Scripts {
 fn seeds() -> Box<dyn Iterator<Item = u64>> {
     #[allow(clippy::disallowed_methods, reason = "typed by a person to see one sequence again")]
     let wanted = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    wanted.map_or_else(|| Box::new(0_u64..) as Box<dyn Iterator<Item = u64>>, |seed: u64| Box::new(std::iter::once(seed)))
+    wanted
+        .map_or_else(|| Box::new(0_u64..) as Box<dyn Iterator<Item = u64>>, |seed: u64| Box::new(std::iter::once(seed)))
 }
 
 #[test]

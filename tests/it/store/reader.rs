@@ -2,10 +2,11 @@
 
 use crate::servers::{self, Redis, Relay, redis_cli};
 use schemas::{Tenant, UserId, Version};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::Credentials;
 use store::cache::protocol::Filled;
 use store::cache::{Answer, Bypass, CacheError, Config, Invalidator, Key, Lease, Reader, Value};
+use tokio::time::Instant;
 
 fn config(port: u16) -> Config {
     Config { port, ..Config::default() }
@@ -24,10 +25,9 @@ fn value(payload: &str) -> Value<'_> {
 }
 
 async fn leased(reader: &Reader, key: &Key) -> Lease {
-    match reader.look_up(key).await {
-        Answer::Miss(lease) => lease,
-        other => panic!("no lease: {other:?}"),
-    }
+    let answer = reader.look_up(key).await;
+    let Answer::Miss(lease) = answer else { panic!("no lease: {answer:?}") };
+    lease
 }
 
 fn is_fault(answer: &Answer) -> bool {
@@ -40,18 +40,15 @@ async fn what_was_filled_is_the_answer_until_it_expires_or_is_deleted() {
     let (reader, ada) = (reader(&server), key("ada"));
     let lease = leased(&reader, &ada).await;
     assert_eq!(reader.fill(lease, &value(r#"{"plan":"pro"}"#)).await, Ok(Filled::Accepted));
-    match reader.look_up(&ada).await {
-        Answer::Hit(cached) => {
-            let found = (cached.version.get(), cached.receipt, cached.payload.as_str());
-            assert_eq!(found, (16, Some((7, 42)), r#"{"plan":"pro"}"#));
-            assert!(!format!("{cached:?}").contains("pro"));
-        }
-        other => panic!("no hit: {other:?}"),
-    }
+    let answer = reader.look_up(&ada).await;
+    let Answer::Hit(cached) = answer else { panic!("no hit: {answer:?}") };
+    let found = (cached.version.get(), cached.receipt, cached.payload.as_str());
+    assert_eq!(found, (16, Some((7, 42)), r#"{"plan":"pro"}"#));
+    assert!(!format!("{cached:?}").contains("pro"));
     let ttl_ms: u64 = redis_cli(&server.url(), &["pttl", ada.as_str()]).parse().unwrap();
     assert!((3_200_000..=3_960_000).contains(&ttl_ms), "{ttl_ms}");
     Invalidator::new(&config(server.port())).unwrap().delete(std::slice::from_ref(&ada)).await.unwrap();
-    leased(&reader, &ada).await;
+    let _unused = leased(&reader, &ada).await;
 
     let nobody = key("nobody");
     let lease = leased(&reader, &nobody).await;
@@ -77,7 +74,7 @@ async fn whatever_takes_the_lease_away_takes_the_fill_away() {
             "overwritten" => assert_eq!(redis_cli(&url, &["set", ada.as_str(), "L"]), "OK"),
             _ => {
                 invalidator.delete(std::slice::from_ref(&ada)).await.unwrap();
-                leased(&reader, &ada).await;
+                let _unused = leased(&reader, &ada).await;
             }
         }
         assert_eq!(reader.fill(lease, &value("{}")).await, Ok(Filled::Refused), "{way}");
@@ -161,15 +158,14 @@ async fn a_redis_that_refuses_sends_to_the_row() {
     assert!(matches!(reader(&closed).look_up(&ada).await, Answer::Bypass(Bypass::Fault(CacheError::Stop(_)))));
     let credentials = Some(Credentials { user: "default".into(), password: "s3cret".into() });
     let known = Reader::new(&Config { credentials, ..config(closed.port()) }).unwrap();
-    leased(&known, &ada).await;
+    let _unused = leased(&known, &ada).await;
 
     let full = Redis::start(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]);
-    match reader(&full).look_up(&ada).await {
-        Answer::Bypass(Bypass::Fault(fault)) => assert!(!fault.to_string().contains("ada"), "{fault}"),
-        other => panic!("no fault: {other:?}"),
-    }
+    let answer = reader(&full).look_up(&ada).await;
+    let Answer::Bypass(Bypass::Fault(fault)) = answer else { panic!("no fault: {answer:?}") };
+    assert!(!fault.to_string().contains("ada"), "{fault}");
     redis_cli(&full.url(), &["config", "set", "maxmemory", "0"]);
-    leased(&reader(&full), &ada).await;
+    let _unused = leased(&reader(&full), &ada).await;
 }
 
 /// A restart, or `SCRIPT FLUSH`, forgets the scripts; each is sent once more, and known by its sum from then on.
