@@ -251,11 +251,10 @@ impl Wire {
     }
 }
 
-/// What a script says to a token of another length, and to nothing else.
-fn malformed<T>(reply: &Reply) -> Result<T, TokenMalformed> {
-    let Reply::Error(error) = reply else { panic!("a script answers {reply:?}") };
-    assert!(error.contains("a token has 16 bytes"), "{error}");
-    Err(TokenMalformed)
+/// That a script has refused a token of another length; anything else that is no answer is told.
+fn malformed(reply: &Reply) -> Result<TokenMalformed, String> {
+    let is_refusal = matches!(reply, Reply::Error(error) if error.contains("a token has 16 bytes"));
+    if is_refusal { Ok(TokenMalformed) } else { Err(format!("a script answers {reply:?}")) }
 }
 
 /// The scripts under comparison.
@@ -269,7 +268,7 @@ impl Scripts {
         Self { lease: LEASE_SCRIPT.text.to_owned(), fill: FILL_SCRIPT.text.to_owned() }
     }
 
-    fn run(&self, wire: &mut Wire, step: &Step) -> Outcome {
+    fn run(&self, wire: &mut Wire, step: &Step) -> Result<Outcome, String> {
         let key = KEY.as_bytes();
         let ms = |duration: &Duration| duration.as_millis().to_string().into_bytes();
         match step {
@@ -280,22 +279,26 @@ impl Scripts {
                     Reply::Error(_) => Seen::Garbage,
                     other @ (Reply::Int(_) | Reply::Array(_)) => panic!("GET answers {other:?}"),
                 };
-                return Outcome::Got(seen);
+                return Ok(Outcome::Got(seen));
             }
             Step::Lease(token) => {
                 let reply = wire.ask(&[b"EVAL", self.lease.as_bytes(), b"1", key, token, &ms(&LEASE)]);
-                let Reply::Array(parts) = reply else { return Outcome::Lease(malformed(&reply)) };
-                return Outcome::Lease(Ok(match parts.as_slice() {
+                let Reply::Array(parts) = reply else {
+                    return Ok(Outcome::Lease(Err(malformed(&reply)?)));
+                };
+                return Ok(Outcome::Lease(Ok(match parts.as_slice() {
                     [Reply::Int(0)] => Leased::Granted,
                     [Reply::Int(1), Reply::Bytes(stored)] => Leased::Found(stored.clone()),
                     [Reply::Int(2)] => Leased::Busy,
-                    other => panic!("lease.lua answers {other:?}"),
-                }));
+                    other => return Err(format!("lease.lua answers {other:?}")),
+                })));
             }
             Step::Fill(token, value, keep_for) => {
                 let reply = wire.ask(&[b"EVAL", self.fill.as_bytes(), b"1", key, token, value, &ms(keep_for)]);
-                let Reply::Int(number) = reply else { return Outcome::Fill(malformed(&reply)) };
-                return Outcome::Fill(Ok(if number == 1 { Filled::Accepted } else { Filled::Refused }));
+                let Reply::Int(number) = reply else {
+                    return Ok(Outcome::Fill(Err(malformed(&reply)?)));
+                };
+                return Ok(Outcome::Fill(Ok(if number == 1 { Filled::Accepted } else { Filled::Refused })));
             }
             Step::Delete => wire.ask(&[b"DEL", key]),
             Step::Expire => wire.ask(&[b"PEXPIREAT", key, b"1"]),
@@ -313,7 +316,7 @@ impl Scripts {
                 wire.ask(&[b"RPUSH", key, b"garbage"])
             }
         };
-        Outcome::Done
+        Ok(Outcome::Done)
     }
 
     /// One sequence; says where the server and the pure code part.
@@ -325,7 +328,9 @@ impl Scripts {
         for _ in 0..12 {
             let before_ms = wire.now_ms();
             let step = step(&mut dice, before_ms);
-            let (found, stored) = (self.run(wire, &step), wire.entry());
+            let found =
+                self.run(wire, &step).map_err(|odd| format!("SEED={seed}: {odd}: {step:?} behind {trail:?}"))?;
+            let stored = wire.entry();
             let after_ms = wire.now_ms();
             trail.push(step.clone());
             let (early, low) = pure(&entry, &step, before_ms);
