@@ -49,6 +49,12 @@ pub enum Error {
     CommitLost { group: String, topic: String, partition: i32 },
     #[error("{topic} no longer has the offset that was to be read next; retention took it meanwhile: try again")]
     RangeGone { topic: String },
+    #[error(
+        "{topic}/{partition} gives nothing from offset {next} on for {} s, and is to be read up to {to}; its leader lags \
+         behind or has lost records: look at the brokers, then try again",
+        waited.as_secs()
+    )]
+    Stalled { topic: String, partition: i32, next: i64, to: i64, waited: Duration },
     #[error("a thread that spoke to kafka ended early; this is a bug")]
     ThreadEnded,
 }
@@ -79,6 +85,7 @@ impl Error {
             | Self::Refused { .. }
             | Self::CommitLost { .. }
             | Self::RangeGone { .. }
+            | Self::Stalled { .. }
             | Self::ThreadEnded => false,
         }
     }

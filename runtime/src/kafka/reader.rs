@@ -1,4 +1,7 @@
 //! Reading ranges of a topic in the order of each partition, without a group and without leaving a trace.
+//!
+//! A span is read when its last record is: that the client has come to the end of a partition proves nothing, because
+//! a new leader knows of fewer records for a while than the one before it had confirmed.
 
 use super::client::{Client, Listener, PATIENCE};
 use super::config::Config;
@@ -52,7 +55,8 @@ impl Reader {
                 .set("enable.partition.eof", "true")
                 .set("fetch.queue.backoff.ms", "20");
         })?;
-        let left = spans.iter().filter(|span| span.from < span.to).map(|span| (span.partition, *span)).collect();
+        let left =
+            spans.iter().filter(|span| span.from < span.to).map(|span| (span.partition, Rest::of(*span))).collect();
         let (sender, records) = mpsc::channel(QUEUE_LEN);
         let task = Task { client, topic: topic.into(), names: Vec::new(), left, sender };
         Ok(Self { records, thread: Some(tokio::task::spawn_blocking(move || task.run())) })
@@ -61,7 +65,8 @@ impl Reader {
     /// The next record; `None` once every span is read.
     ///
     /// # Errors
-    /// [`Error::RangeGone`] if retention overtook the reader; [`Error::NoAnswer`] or [`Error::Refused`].
+    /// [`Error::RangeGone`] if retention overtook the reader; [`Error::Stalled`] if a partition has no more records and
+    /// its span goes on; [`Error::NoAnswer`] or [`Error::Refused`].
     pub async fn next(&mut self) -> Result<Option<Record>, Error> {
         if let Some(record) = self.records.recv().await {
             return Ok(Some(record));
@@ -79,9 +84,35 @@ struct Task {
     topic: Arc<str>,
     /// Header names seen.
     names: Vec<Arc<str>>,
-    /// Spans not yet read to their end.
-    left: BTreeMap<i32, Span>,
+    /// What is not yet read, by partition.
+    left: BTreeMap<i32, Rest>,
     sender: mpsc::Sender<Record>,
+}
+
+/// What is left of a span.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    /// The offset that is read next.
+    next: i64,
+    to: i64,
+    /// What the end of the partition was taken for when the client last came to it.
+    end: End,
+}
+
+/// The client has come to the end of a partition before the end of its span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    NotMet,
+    /// The leader did not know of the whole span.
+    Early,
+    /// The leader knew of all of it, and was asked for the rest once more.
+    AskedAgain,
+}
+
+impl Rest {
+    fn of(span: Span) -> Self {
+        Self { next: span.from, to: span.to, end: End::NotMet }
+    }
 }
 
 impl Task {
@@ -93,7 +124,7 @@ impl Task {
             let Some(polled) = client.consumer().poll(POLL) else {
                 silence += POLL;
                 if silence >= PATIENCE {
-                    return Err(client.silent(self.asked()));
+                    return Err(self.stalled().unwrap_or_else(|| client.silent(self.asked())));
                 }
                 continue;
             };
@@ -102,10 +133,10 @@ impl Task {
                     silence = Duration::ZERO;
                     self.take(client.consumer(), &message).map_err(|error| client.failed(self.asked(), error))?;
                 }
-                Err(KafkaError::PartitionEOF(partition)) => {
-                    silence = Duration::ZERO;
-                    self.left.remove(&partition);
-                }
+                Err(KafkaError::PartitionEOF(partition)) => match self.at_end(client.consumer(), partition) {
+                    Err(error) if !error::is_silence(&error) => return Err(client.failed(self.asked(), error)),
+                    Ok(()) | Err(_) => {}
+                },
                 Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset)) => {
                     return Err(Error::RangeGone { topic: self.topic.to_string() });
                 }
@@ -123,10 +154,42 @@ impl Task {
 
     fn assign(&self, consumer: &BaseConsumer<Listener>) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::with_capacity(self.left.len());
-        for span in self.left.values() {
-            list.add_partition_offset(&self.topic, span.partition, Offset::Offset(span.from))?;
+        for (partition, rest) in &self.left {
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(rest.next))?;
         }
         consumer.assign(&list)
+    }
+
+    /// The client has come to the end of a partition. If its span is not read, a leader that knows of all of it is asked
+    /// for the rest once more, and believed only then: what is left are offsets without a record, as transactions of
+    /// some producer leave them. One that does not is waited for.
+    fn at_end(&mut self, consumer: &BaseConsumer<Listener>, partition: i32) -> Result<(), KafkaError> {
+        let Some(rest) = self.left.get_mut(&partition) else { return Ok(()) };
+        let before = std::mem::replace(&mut rest.end, End::Early);
+        let (_, high) = consumer.fetch_watermarks(&self.topic, partition, PATIENCE)?;
+        if high < rest.to {
+            return Ok(());
+        }
+        if before == End::AskedAgain {
+            return self.finish(consumer, partition);
+        }
+        rest.end = End::AskedAgain;
+        consumer.seek(&self.topic, partition, Offset::Offset(rest.next), PATIENCE)
+    }
+
+    /// A partition that ended before its span, if there is one.
+    fn stalled(&self) -> Option<Error> {
+        let (partition, rest) = self.left.iter().find(|(_, rest)| rest.end != End::NotMet)?;
+        let (topic, Rest { next, to, .. }) = (self.topic.to_string(), *rest);
+        Some(Error::Stalled { topic, partition: *partition, next, to, waited: PATIENCE })
+    }
+
+    /// Nothing more is wanted of a partition.
+    fn finish(&mut self, consumer: &BaseConsumer<Listener>, partition: i32) -> Result<(), KafkaError> {
+        self.left.remove(&partition);
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&self.topic, partition);
+        consumer.pause(&list)
     }
 
     fn record(&mut self, message: &BorrowedMessage<'_>) -> Record {
@@ -136,22 +199,21 @@ impl Task {
 
     /// Hands a record on, and stops its partition at the end of its span.
     fn take(&mut self, consumer: &BaseConsumer<Listener>, message: &BorrowedMessage<'_>) -> Result<(), KafkaError> {
-        let Some(span) = self.left.get(&message.partition()).copied() else {
+        let Some(to) = self.left.get(&message.partition()).map(|rest| rest.to) else {
             return Ok(());
         };
         // A receiver that is gone ends the loop, which looks for it.
-        if message.offset() < span.to {
+        if message.offset() < to {
             let record = self.record(message);
             if self.sender.blocking_send(record).is_err() {
                 return Ok(());
             }
         }
-        if message.offset() + 1 < span.to {
-            return Ok(());
+        let next = message.offset() + 1;
+        if next >= to {
+            return self.finish(consumer, message.partition());
         }
-        self.left.remove(&span.partition);
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition(&self.topic, span.partition);
-        consumer.pause(&list)
+        self.left.insert(message.partition(), Rest { next, to, end: End::NotMet });
+        Ok(())
     }
 }
