@@ -1,6 +1,6 @@
 //! The command line: global options, and one variant a verb.
 
-use crate::{Error, config, dead, demo, lag, migrate, rewind, topics};
+use crate::{Error, config, dead, demo, export, import, lag, migrate, rewind, topics};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,10 +21,11 @@ Examples:
   tidewater topics apply --dry-run        what is missing or different
   tidewater lag --watch                   how far behind each stage is
   tidewater dead list --since 1h          what was refused in the last hour
+  tidewater import users.csv              rows of an old table, below everything live
   tidewater rewind sink --to 2026-05-04T00:00:00Z
   tidewater demo                          everything on this machine, with proof
 
-Exit codes: 0 done, 64 asked or configured wrongly, 70 something else failed";
+Exit codes: 0 done, 1 done in part, 64 asked or configured wrongly, 70 something else failed";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -35,6 +36,8 @@ enum Verb {
     Dead(dead::Verb),
     Rewind(rewind::Rewind),
     Lag(lag::Lag),
+    Import(import::Import),
+    Export(export::Export),
     Demo(demo::Demo),
 }
 
@@ -51,6 +54,8 @@ impl Command {
             Verb::Dead(verb) => verb.execute(&config::load(file)?, out).await,
             Verb::Rewind(rewind) => rewind.execute(&config::load(file)?, out).await,
             Verb::Lag(lag) => lag.execute(&config::load(file)?, out).await,
+            Verb::Import(import) => Box::pin(import.execute(&config::load(file)?, out)).await,
+            Verb::Export(export) => Box::pin(export.execute(&config::load(file)?, out)).await,
             Verb::Demo(_) if file.is_some() => {
                 Err(Error::Usage("the demo has an installation of its own; leave --config out".to_owned()))
             }
@@ -98,6 +103,9 @@ mod tests {
             vec!["tidewater", "dead", "list", "--limit", "0"],
             vec!["tidewater", "dead", "show", "changes.raw.v1"],
             vec!["tidewater", "lag", "--stage", "ingest"],
+            vec!["tidewater", "import"],
+            vec!["tidewater", "import", "users.csv", "--run", "1048576"],
+            vec!["tidewater", "import", "users.csv", "--resume", "--dry-run"],
         ];
         for args in refused {
             assert!(Command::try_parse_from(&args).is_err(), "{args:?}");

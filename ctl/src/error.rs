@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::io;
-use store::cql::{ConnectError, TableError};
+use store::cql::{ConnectError, PrepareError, ReadError, TableError};
 
 /// Asked or configured wrongly: doing the same again fails again.
 pub(crate) const USAGE: u8 = 64;
@@ -25,6 +25,9 @@ pub enum Error {
     /// The sentence says what was to be proven.
     #[error("{0}")]
     Unproven(String),
+    /// All was done but what the sentence tells of.
+    #[error("{0}")]
+    Incomplete(String),
     #[error(transparent)]
     Config(#[from] runtime::config::Error),
     #[error(transparent)]
@@ -33,6 +36,10 @@ pub enum Error {
     Cassandra(#[from] ConnectError),
     #[error(transparent)]
     Table(#[from] TableError),
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error(transparent)]
     Kafka(#[from] runtime::kafka::Error),
     #[error("the result cannot be written")]
@@ -46,13 +53,15 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let is_usage = match self {
-            Self::Unproven(_) => return UNPROVEN,
+            Self::Unproven(_) | Self::Incomplete(_) => return UNPROVEN,
             Self::Usage(_) | Self::Config(_) | Self::Profile(_) => true,
             Self::Kafka(error) => error.is_usage(),
             Self::Cassandra(ConnectError::NoSuchDatacenter { .. }) => true,
             Self::Cassandra(ConnectError::Unreachable { .. }) => false,
             Self::Table(TableError::Drift { .. } | TableError::Refused(_)) => true,
             Self::Table(TableError::Unreachable(_)) => false,
+            Self::Prepare(PrepareError::Drift(_)) => true,
+            Self::Prepare(PrepareError::Unreachable(_)) | Self::Read(_) => false,
             Self::Failed(_) | Self::Output(_) | Self::Threads(_) => false,
         };
         if is_usage { USAGE } else { FAILED }
@@ -73,6 +82,9 @@ impl Error {
         }
         if let Self::Kafka(runtime::kafka::Error::TopicMissing { .. }) = self {
             text.push_str(" with `tidewater topics apply`");
+        }
+        if let Self::Prepare(PrepareError::Drift(_)) = self {
+            text.push_str("; run `tidewater migrate`");
         }
         text
     }

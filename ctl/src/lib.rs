@@ -8,6 +8,8 @@ mod config;
 mod dead;
 mod demo;
 mod error;
+mod export;
+mod import;
 mod installation;
 mod instant;
 mod lag;

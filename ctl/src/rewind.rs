@@ -13,6 +13,7 @@ use crate::stage::Stage;
 use crate::table::{Column, Table};
 use clap::Args;
 use mark::Mark;
+pub(crate) use mark::floor_of;
 use processors::validate::Fold;
 use runtime::kafka::{Admin, Committed, Group, Watermarks};
 use schemas::topics;
@@ -181,7 +182,7 @@ impl Move {
 /// The floor rides in every commit of `validate`; another one here would stop `validate` when it starts.
 fn check_floor(moves: &[Move], floor: i64) -> Result<(), Error> {
     for from in moves.iter().filter_map(|step| step.from.as_ref()) {
-        if let Some(theirs) = mark::floor_of(&from.metadata)
+        if let Some(theirs) = floor_of(&from.metadata)
             && theirs != floor
         {
             return Err(Error::Usage(format!(

@@ -18,10 +18,12 @@
 mod blame;
 mod draft;
 mod fields;
+mod pairs;
 mod value;
 
 pub use draft::Written;
 pub use fields::Fields;
+pub use pairs::pairs;
 
 use crate::profile::{Kind, Profile};
 use crate::reject::{RejectCode, Rejection};

@@ -52,7 +52,7 @@ impl fmt::Display for Basis {
 }
 
 /// The floor in a commit's metadata; `None` if it has none.
-pub(super) fn floor_of(metadata: &str) -> Option<i64> {
+pub(crate) fn floor_of(metadata: &str) -> Option<i64> {
     metadata.strip_prefix("v1:")?.split_once(':')?.1.parse().ok()
 }
 
