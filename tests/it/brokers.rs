@@ -1,57 +1,50 @@
-//! Brokers that take no writes, while everything else works.
+//! Brokers that go away while a worker has its hands full.
 
-use crate::load::under_load;
-use runtime::kafka::{Admin, Config, Plan, TopicSpec};
-use schemas::topics;
-use std::collections::BTreeMap;
+use crate::outage::servers;
+use runtime::record::Outgoing;
+use schemas::{headers, topics};
+use std::collections::BTreeSet;
 use std::time::Duration;
-use tests::history::History;
-use tests::installation::{Installation, PARTITIONS};
-use tests::stack::Stack;
+use tests::installation::Installation;
 use tests::until;
 use tokio::time::sleep;
 
-/// Asks for so many replicas in sync of a topic that has one.
-async fn want_replicas(home: &Installation, topic: &str, count: u8) {
-    let admin = Admin::new(&Config { brokers: home.stack.brokers.clone(), ..Config::default() }).unwrap();
-    let name = home.topic(topic);
-    let configs = BTreeMap::from([("min.insync.replicas".to_owned(), count.to_string())]);
-    let found = admin.describe(std::slice::from_ref(&name)).await.unwrap();
-    let spec = TopicSpec { name, partitions: PARTITIONS, replication: 1, configs };
-    admin.apply(&Plan::between(&[spec], &found).unwrap()).await.unwrap();
-}
+/// More than a worker gets done until it is noticed that it has begun, and as much as it fetches ahead.
+const BACKLOG: usize = 60_000;
 
 /// I7, I8: nothing fails, for a write is tried until it is acknowledged; silence is what tells.
 #[tokio::test]
 async fn brokers_that_acknowledge_nothing_stop_the_intake_and_cost_no_record() {
-    let home = Installation::build(&Stack::of_run(), "brokers").await;
-    let mut path = home.start_path();
-    for worker in &mut path {
-        worker.ready().await;
-    }
-    let mut history = History::new(29, home.name(), 100);
-    under_load(&home, &mut history, 20, async {
-        want_replicas(&home, topics::VALID, 2).await;
-        let validate = &path[0];
-        let said = until("validate to say that nothing is acknowledged", Duration::from_secs(30), async || {
-            validate.waits_for("brokers")
-        });
-        let said = said.await;
-        assert!(said.contains("open") && said.contains("acknowledges nothing"), "{said}");
-        assert_ne!(validate.shown("breaker_state", "kafka"), Some(0.0));
-        let before = validate.shown("breaker_tries", "kafka").unwrap();
-        sleep(Duration::from_secs(5)).await;
-        let tries = validate.shown("breaker_tries", "kafka").unwrap() - before;
-        assert!(tries <= 10.0, "{tries} batches were handed to brokers that take none");
-        assert_ne!(home.lag("validate").await, Some(0), "what was not written is not committed");
-        assert_eq!(path[1].waits_for("brokers"), None, "enrich writes to another topic");
-        want_replicas(&home, topics::VALID, 1).await;
+    let (stack, _turn) = servers().await;
+    let home = Installation::build(&stack, "brokers").await;
+    let feed = home.feed(topics::RAW);
+    let change = |user: usize| feed.of(&format!("u-{user}"), r#""op": "delete""#);
+    feed.send(&(0..BACKLOG).map(change).collect::<Vec<Outgoing>>()).await;
+    let validate = home.start("validate", &[]);
+    until("validate to begin", Duration::from_secs(60), async || {
+        validate.metric("records_out_total").filter(|out| *out > 0.0)
     })
     .await;
-    home.settled().await;
+    stack.server("kill", "kafka").await;
+    until("validate to notice that nothing is acknowledged", Duration::from_secs(30), async || {
+        validate.shown("breaker_opens", "kafka").filter(|opens| *opens > 0.0)
+    })
+    .await;
+    // On /ready until its session ends, and its partitions with it.
+    let log = validate.log();
+    let mut said = log.lines().filter(|line| line.contains(r#""condition":"brokers""#));
+    assert!(said.any(|line| line.contains("open") && line.contains("acknowledges nothing")), "{log}");
+    assert_ne!(validate.shown("breaker_state", "kafka"), Some(0.0));
+    let before = validate.shown("breaker_tries", "kafka").unwrap();
+    sleep(Duration::from_secs(3)).await;
+    let tries = validate.shown("breaker_tries", "kafka").unwrap() - before;
+    assert!(tries <= 10.0, "{tries} batches were handed to brokers that are away");
+    stack.server("start", "kafka").await;
+    home.settled_by("validate").await;
 
-    assert_eq!(path[0].waits_for("brokers"), None);
-    assert_eq!(path[0].shown("breaker_state", "kafka"), Some(0.0));
-    home.assert_is(&history).await;
+    assert_eq!(validate.waits_for("brokers"), None);
+    let valid = home.records(topics::VALID).await;
+    let origins: BTreeSet<_> = valid.iter().map(|record| record.headers.last(headers::ORIGIN).unwrap()).collect();
+    assert_eq!(origins.len(), BACKLOG, "each is there, once or more");
     assert_eq!(home.records(topics::DEAD).await.len(), 0, "an outage dead-letters nothing");
 }
