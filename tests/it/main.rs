@@ -12,6 +12,7 @@
     reason = "a test fails by panicking, and so does what it is built from"
 )]
 
+mod canary;
 mod brokers;
 mod crash;
 mod ctl;
