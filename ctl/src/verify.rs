@@ -1,13 +1,15 @@
 //! Proves from the log alone that nothing was lost and no row is wrong.
 //!
-//! The pipeline's own answer is worked out a second time, by other code. Order comes from `raw` alone: the fold over the
-//! append times of each partition is written anew here, and so are the look at what a record asks for and the model that
+//! The pipeline's own answer is worked out a second time, by other code. Order comes from `raw` and `pinned` alone: a
+//! pinned record says itself where it belongs, and for raw the fold over the append times of each partition is written
+//! anew here, and so are the look at what a record asks for and the model that
 //! keeps, per (tenant, user, field), the value of the last writer. Values come from the `enriched` record of the same
 //! origin, so that normalisation is not written twice. With the pipeline this shares the words (`schemas`), the Avro
 //! codec, and the reader of the table; neither its fold nor its merge.
 //!
-//! Three things are held against it: every raw record has exactly one outcome, `enriched` or a dead letter of `validate`
-//! or `enrich`; what carries it on says of it what `raw` says; and the table holds exactly the rows that follow.
+//! Three things are held against it: every record has exactly one outcome, `enriched` or a dead letter of `validate` or
+//! `enrich`, and a change that a replay asked for again has no more than were asked for; what carries it on says of it
+//! what was asked for; and the table holds exactly the rows that follow.
 
 mod claim;
 mod expected;
@@ -34,17 +36,17 @@ pub struct Subject {
 /// What was found. The installation is proven if nothing is lost and nothing wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Records of `raw`.
+    /// Records of `raw` and `pinned`; one that asks for a known change again counts with it.
     pub changes: u64,
     /// Rows of the table, the stubs of deleted users among them.
     pub profiles: u64,
-    /// Raw records that ended as dead letters; copies of a letter count once.
+    /// Changes that ended as dead letters, each once.
     pub dead: u64,
     /// The same by code.
     pub by_code: BTreeMap<String, u64>,
-    /// Raw records without an outcome, and users without a row.
+    /// Records without an outcome, and users without a row.
     pub lost: u64,
-    /// Outcomes that contradict `raw` or each other, and rows that are not what follows from the log.
+    /// Outcomes that contradict what was asked for or each other, and rows that are not what follows from the log.
     pub wrong: u64,
     /// The first of what is lost or wrong: places, versions and names of fields, never user data.
     pub examples: Vec<String>,

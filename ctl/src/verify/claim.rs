@@ -1,4 +1,4 @@
-//! What a raw record asks for: of whom, what is done, and to which fields. Not which values.
+//! What a record of `raw` or `pinned` asks for: of whom, what is done, and to which fields. Not which values.
 //!
 //! A look, not a check: of a record that was let through it must come out as the same change.
 
@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 /// Holds user data, so it has no `Debug`.
 pub(super) struct Claim {
-    id: Option<Uuid>,
+    pub(super) id: Option<Uuid>,
+    /// Which only `pinned` may name.
+    pub(super) version: Option<i64>,
     tenant: String,
     user_id: String,
     op: Op,
@@ -33,6 +35,7 @@ impl Claim {
     fn delete_of(key: &str) -> Self {
         Self {
             id: None,
+            version: None,
             tenant: Tenant::default().as_str().to_owned(),
             user_id: key.to_owned(),
             op: Op::Delete,
@@ -68,6 +71,7 @@ impl Claim {
         let text = |name: &str| present(&json, name).and_then(Value::as_str);
         Some(Self {
             id: text("id").and_then(|id| Uuid::try_parse(id).ok()),
+            version: present(&json, "version").and_then(Value::as_i64),
             tenant: text("tenant").map_or_else(|| Tenant::default().as_str().to_owned(), str::to_owned),
             user_id: text("user_id")?.to_owned(),
             op,
@@ -82,6 +86,7 @@ impl Claim {
         let draft = codec.decode_draft(value).ok()?;
         Some(Self {
             id: draft.id,
+            version: draft.version,
             tenant: draft.tenant.unwrap_or_else(|| Tenant::default().as_str().to_owned()),
             user_id: draft.user_id,
             op: draft.op,

@@ -4,8 +4,7 @@
 //! version has cleared is told apart only when the row is compared.
 
 use super::findings::Findings;
-use super::history::Place;
-use schemas::{Change, FieldValue, Op, Profile, Tenant, UserId};
+use schemas::{Change, FieldValue, Op, Origin, Profile, Tenant, UserId};
 use std::collections::BTreeMap;
 use store::cql::ProfileRow;
 use uuid::Uuid;
@@ -22,6 +21,8 @@ struct Expected {
     last_upsert: Option<i64>,
     last_delete: Option<i64>,
     newest: Option<Newest>,
+    /// Version, partition and offset of the newest change that came by `raw`.
+    receipt: Option<(i64, i32, i64)>,
 }
 
 struct Cell {
@@ -34,7 +35,7 @@ struct Newest {
     version: i64,
     id: Uuid,
     source: Option<String>,
-    place: Place,
+    origin: Origin,
 }
 
 impl<'p> Rows<'p> {
@@ -42,10 +43,10 @@ impl<'p> Rows<'p> {
         Self { profile, users: BTreeMap::new() }
     }
 
-    /// `version` and `place` are those of the raw record.
-    pub(super) fn apply(&mut self, change: Change, version: i64, place: Place) {
+    /// What the change says of its place in history must have been checked.
+    pub(super) fn apply(&mut self, change: Change) {
         let user = self.users.entry((change.tenant.clone(), change.user_id.clone())).or_default();
-        user.apply(change, version, place);
+        user.apply(change);
     }
 
     /// Compares a row of the table. The subject told of is the newest change of its user.
@@ -71,7 +72,8 @@ impl<'p> Rows<'p> {
 }
 
 impl Expected {
-    fn apply(&mut self, change: Change, version: i64, place: Place) {
+    fn apply(&mut self, change: Change) {
+        let version = change.version.get();
         match change.op {
             Op::Upsert => self.last_upsert = self.last_upsert.max(Some(version)),
             Op::Delete => self.last_delete = self.last_delete.max(Some(version)),
@@ -83,8 +85,11 @@ impl Expected {
         for field in change.unset.iter() {
             self.put(field, version, None);
         }
+        if let Some((partition, offset)) = change.origin.raw() {
+            self.receipt = self.receipt.max(Some((version, partition, offset)));
+        }
         if self.newest.as_ref().is_none_or(|newest| newest.version < version) {
-            self.newest = Some(Newest { version, id: change.id, source: change.source, place });
+            self.newest = Some(Newest { version, id: change.id, source: change.source, origin: change.origin });
         }
     }
 
@@ -117,6 +122,8 @@ impl Expected {
         let Some(newest) = &self.newest else { return names };
         let is_alive = self.last_delete.is_none() || self.last_upsert > self.last_delete;
         let last = |of: Option<i64>| of.filter(|version| Some(*version) >= self.cleared());
+        // An upsert or delete that came by pinned has taken the receipt with it, and brought none.
+        let receipt = self.receipt.filter(|(version, ..)| Some(*version) >= self.cleared());
         let ours = [
             ("alive", row.alive() == is_alive),
             ("tw_live", row.live.map(|version| version.get()) == last(self.last_upsert)),
@@ -124,8 +131,8 @@ impl Expected {
             ("tw_version", row.version.map(|version| version.get()) == Some(newest.version)),
             ("tw_change", row.change == Some(newest.id)),
             ("tw_source", row.source == newest.source),
-            ("tw_partition", row.partition == Some(newest.place.partition)),
-            ("tw_offset", row.offset == Some(newest.place.offset)),
+            ("tw_partition", row.partition == receipt.map(|(_, partition, _)| partition)),
+            ("tw_offset", row.offset == receipt.map(|(.., offset)| offset)),
         ];
         names.extend(ours.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name.to_owned()));
         names
@@ -133,6 +140,6 @@ impl Expected {
 
     fn subject(&self) -> String {
         let newest = self.newest.as_ref();
-        newest.map_or_else(String::new, |newest| format!("{}, version {}", newest.place, newest.version))
+        newest.map_or_else(String::new, |newest| format!("{}, version {}", newest.origin, newest.version))
     }
 }

@@ -19,6 +19,7 @@ pub(super) async fn verify(subject: &Subject) -> Result<Verdict, Error> {
     let mut history = History::new(Codec::new(Arc::clone(&profile)), subject.floor_micros);
     let admin = Admin::new(&subject.cluster.client)?;
     read(&subject.cluster, &admin, topics::RAW, |record| history.raw(record)).await?;
+    read(&subject.cluster, &admin, topics::PINNED, |record| history.pinned(record)).await?;
     read(&subject.cluster, &admin, topics::ENRICHED, |record| history.enriched(record)).await?;
     read(&subject.cluster, &admin, topics::DEAD, |record| history.dead(record)).await?;
     let mut rows = Rows::new(&profile);

@@ -24,6 +24,7 @@ type Alteration<T> = (&'static str, fn(&mut T));
 #[derive(Default)]
 struct World {
     raw: Vec<Record>,
+    pinned: Vec<Record>,
     enriched: Vec<Record>,
     dead: Vec<Record>,
     table: Vec<TableRow>,
@@ -93,6 +94,7 @@ impl World {
     fn verdict(&self) -> Verdict {
         let mut history = History::new(Codec::new(Arc::clone(&PROFILE)), FLOOR);
         self.raw.iter().for_each(|record| history.raw(record));
+        self.pinned.iter().for_each(|record| history.pinned(record));
         self.enriched.iter().for_each(|record| history.enriched(record));
         self.dead.iter().for_each(|record| history.dead(record));
         let mut rows = Rows::new(&PROFILE);
@@ -305,7 +307,7 @@ fn what_the_sink_refused_is_in_both_and_has_left_no_trace_in_the_table() {
 fn an_outcome_from_nowhere_is_wrong() {
     let mut enriched = world();
     enriched.accept(&change("ada", 40, Op::Patch));
-    assert!(enriched.found().2.contains("changes.enriched.v1/3/6: there is no raw record"));
+    assert!(enriched.found().2.contains("changes.enriched.v1/3/6: there is no record"));
     let mut dead = world();
     dead.dead[0].headers = Headers::default();
     let (lost, wrong, examples) = dead.found();
@@ -316,7 +318,7 @@ fn an_outcome_from_nowhere_is_wrong() {
 fn a_version_that_the_append_times_do_not_give_is_wrong() {
     let mut world = world();
     world.raw[1].timestamp = Timestamp::LogAppend(3_001);
-    assert!(world.found().2.contains("raw and enriched differ in tw-version, version"));
+    assert!(world.found().2.contains("what was asked for and enriched differ in tw-version, version"));
     world.raw[1].timestamp = Timestamp::Create(3_000);
     assert!(world.found().2.contains("it carries no append time"));
 }
@@ -343,7 +345,10 @@ fn a_change_that_does_something_else_than_was_asked_for_is_wrong() {
         let key = world.enriched[1].key.clone();
         world.accept(&other);
         world.enriched[1] = Record { key, ..world.enriched.pop().unwrap() };
-        assert!(world.found().2.contains(&format!("changes.raw.v1/3/1: raw and enriched differ in {part}")), "{part}");
+        assert!(
+            world.found().2.contains(&format!("changes.raw.v1/3/1: what was asked for and enriched differ in {part}")),
+            "{part}"
+        );
     }
 }
 
@@ -364,13 +369,13 @@ fn copies_that_differ_are_wrong() {
 fn a_dead_letter_keeps_the_bytes_and_the_place_of_its_record() {
     let mut altered = world();
     altered.dead[0].value = Some(Bytes::from_static(b"["));
-    assert!(altered.found().2.contains("raw and its dead letter differ in key or value"));
+    assert!(altered.found().2.contains("what was asked for and its dead letter differ in key or value"));
     altered.dead[0].headers.push_text(headers::DROPPED_BYTES, "1");
     assert!(altered.verdict().holds(), "what no topic would take may be missing");
     let mut moved = world();
     moved.dead[0].headers.push_text(headers::VERSION, "8");
     moved.dead[0].place.partition = 4;
-    assert!(moved.found().2.contains("raw and its dead letter differ in partition, tw-version"));
+    assert!(moved.found().2.contains("what was asked for and its dead letter differ in partition, tw-version"));
 }
 
 #[test]
@@ -391,4 +396,97 @@ fn examples_are_few_and_the_counts_are_whole() {
     }
     let verdict = world.verdict();
     assert_eq!((verdict.lost, verdict.examples.len()), (100, 20));
+}
+
+impl World {
+    /// Asks for a change by the pinned topic, at `version`, for that of `origin` if there is one already.
+    fn pin(&mut self, json: &str, version: i64, origin: Option<usize>) -> Origin {
+        let offset = self.pinned.len();
+        let mut record = record(topics::PINNED, offset, Some("bob"), Some(json.as_bytes().to_vec()));
+        record.headers.push_text(headers::VERSION, version.to_string());
+        let own = Origin::new(topics::PINNED, PARTITION, i64::try_from(offset).unwrap()).unwrap();
+        let origin = origin.map_or(own, self::origin);
+        record.headers.push_text(headers::ORIGIN, origin.to_string());
+        self.pinned.push(record);
+        origin
+    }
+}
+
+const LATE: &str = r#"{"user_id":"bob","op":"patch","set":{"bio":"late"}}"#;
+
+/// A world in which offset 7 was refused, and what was wrong with it is put right by a replay.
+fn replayed() -> World {
+    let mut world = world();
+    world.append(Some("bob"), Some("nonsense"));
+    world.reject(7, "validate", "undecodable");
+    world.pin(LATE, World::version(7), Some(7));
+    let mut late = change("bob", 7, Op::Patch);
+    late.set.set(position("bio"), text("late"));
+    world.accept(&late);
+    let mut bob = row(7);
+    bob.live = world.table[1].2.live;
+    bob.row = world.table[1].2.row.clone();
+    bob.row.set(position("bio"), text("late"));
+    world.table[1].2 = bob;
+    world
+}
+
+#[test]
+fn what_a_replay_put_right_is_accepted_in_its_old_place_and_dead_no_more() {
+    let verdict = replayed().verdict();
+    assert!(verdict.holds(), "{:?}", verdict.examples);
+    assert_eq!((verdict.changes, verdict.dead), (8, 1));
+    let mut twice = replayed();
+    twice.pin(LATE, World::version(7), Some(7));
+    twice.enriched.push(twice.enriched.last().unwrap().clone());
+    assert!(twice.verdict().holds(), "twice is once");
+}
+
+#[test]
+fn a_replay_that_came_to_nothing_or_elsewhere_is_told() {
+    let mut lost = replayed();
+    lost.pin(&LATE.replace("late", "later"), World::version(7), Some(7));
+    let again = lost.pin(&LATE.replace("patch", "upsert"), World::version(7), Some(7));
+    assert_eq!(lost.found().0, 1, "an edit that nobody has seen is not known by its fields: {again}");
+    let mut moved = replayed();
+    let at = moved.enriched.len() - 1;
+    moved.enriched[at].headers.push_text(headers::VERSION, "8");
+    assert!(moved.found().2.contains("differ in tw-version"), "{:?}", moved.found());
+    let mut forged = world();
+    forged.append(Some("bob"), Some("nonsense"));
+    forged.pin(LATE, World::version(7), Some(7));
+    assert!(forged.found().0 == 1, "neither the record nor its replay has an outcome: {:?}", forged.found());
+}
+
+#[test]
+fn a_pinned_change_has_its_own_origin_and_takes_the_receipt_of_what_it_replaces() {
+    let upsert = r#"{"user_id":"bob","op":"upsert","set":{"name":"Rob"}}"#;
+    let mut world = world();
+    let origin = world.pin(upsert, World::version(9), None);
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("tidewater:{origin}").as_bytes());
+    let mut pinned = Change { id, origin, ..change("bob", 9, Op::Upsert) };
+    pinned.set.set(position("name"), text("Rob"));
+    world.accept(&pinned);
+    let version = Version::new(World::version(9));
+    let mut bob = ProfileRow { version, live: version, change: Some(id), ..ProfileRow::default() };
+    bob.row.set(position("name"), text("Rob"));
+    world.table[1].2 = bob;
+    assert!(world.verdict().holds(), "{:?}", world.verdict().examples);
+    // I12: the offset of a pinned record is no receipt.
+    (world.table[1].2.partition, world.table[1].2.offset) = (Some(PARTITION), Some(0));
+    assert!(world.found().2.ends_with("differs in tw_partition, tw_offset"), "{:?}", world.found());
+}
+
+#[test]
+fn backfill_that_is_not_below_the_floor_is_wrong() {
+    for (version, is_wrong) in [(FLOOR - 8, false), (FLOOR, true)] {
+        let mut world = world();
+        let origin = world.pin(LATE, version, None);
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("tidewater:{origin}").as_bytes());
+        let mut old = Change { id, origin, version: Version::new(version).unwrap(), ..change("bob", 0, Op::Patch) };
+        old.set.set(position("bio"), text("late"));
+        world.accept(&old);
+        let told = world.found().2;
+        assert_eq!(told.contains("it is backfill and not below the floor"), is_wrong, "{told}");
+    }
 }
