@@ -51,7 +51,7 @@ impl Command {
         match self.verb {
             Verb::Topics(verb) => verb.execute(&config::load(file)?, out).await,
             Verb::Migrate(migrate) => migrate.execute(&config::load(file)?, out).await,
-            Verb::Dead(verb) => verb.execute(&config::load(file)?, out).await,
+            Verb::Dead(verb) => verb.execute(file, out).await,
             Verb::Rewind(rewind) => rewind.execute(&config::load(file)?, out).await,
             Verb::Lag(lag) => lag.execute(&config::load(file)?, out).await,
             Verb::Import(import) => Box::pin(import.execute(&config::load(file)?, out)).await,
@@ -102,6 +102,8 @@ mod tests {
             vec!["tidewater", "dead", "list", "--code", "no-such-code"],
             vec!["tidewater", "dead", "list", "--limit", "0"],
             vec!["tidewater", "dead", "show", "changes.raw.v1"],
+            vec!["tidewater", "dead", "replay", "--code", "no-such-code"],
+            vec!["tidewater", "dead", "replay", "changes.raw.v1"],
             vec!["tidewater", "lag", "--stage", "ingest"],
             vec!["tidewater", "import"],
             vec!["tidewater", "import", "users.csv", "--run", "1048576"],

@@ -1,30 +1,36 @@
-//! `tidewater dead`: what was refused, and why.
+//! `tidewater dead`: what was refused, why, and once more.
 
 mod letter;
 mod list;
+mod replay;
 mod show;
+mod which;
 
 use crate::Error;
-use crate::config::Log;
+use crate::config;
 use clap::Subcommand;
 use std::io::Write;
+use std::path::Path;
 
-/// Looks at the dead letters.
+/// Looks at the dead letters, and sends them again.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   tidewater dead list --since 1h          the newest of the last hour
-  tidewater dead show 3/17                one of them")]
+  tidewater dead show 3/17                one of them
+  tidewater dead replay 3/17 --dry-run    what it would change, sent once more")]
 pub(crate) enum Verb {
     List(list::List),
     Show(show::Show),
+    Replay(replay::Replay),
 }
 
 impl Verb {
-    pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
+    pub(crate) async fn execute(&self, file: Option<&Path>, out: &mut dyn Write) -> Result<(), Error> {
         match self {
-            Self::List(list) => list.execute(log, out).await,
-            Self::Show(show) => show.execute(log, out).await,
+            Self::List(list) => list.execute(&config::load(file)?, out).await,
+            Self::Show(show) => show.execute(&config::load(file)?, out).await,
+            Self::Replay(replay) => Box::pin(replay.execute(file, out)).await,
         }
     }
 }

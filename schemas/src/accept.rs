@@ -118,7 +118,8 @@ pub fn accept_null(place: Place<'_>) -> Result<Change, Rejection> {
 }
 
 /// The id of a change that brought none: the same on every reading of its record.
-fn id_of(origin: &Origin) -> Uuid {
+#[must_use]
+pub fn id_of(origin: &Origin) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("tidewater:{origin}").as_bytes())
 }
 

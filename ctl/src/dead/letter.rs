@@ -44,6 +44,11 @@ impl Letter {
         }
     }
 
+    /// What the letters of one change have in common: where it came from.
+    pub(super) fn change(&self) -> &str {
+        if self.origin.is_empty() { &self.place } else { &self.origin }
+    }
+
     /// The same names as the headers, without `tw-`; what is missing is left out.
     pub(super) fn to_json(&self) -> Map<String, Value> {
         let mut object = Map::new();

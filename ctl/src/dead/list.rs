@@ -185,7 +185,7 @@ fn table_of(entries: &[Entry], show_key: bool) -> Table {
     table
 }
 
-fn parse_code(text: &str) -> Result<RejectCode, String> {
+pub(super) fn parse_code(text: &str) -> Result<RejectCode, String> {
     RejectCode::ALL.iter().copied().find(|code| code.as_str() == text).ok_or_else(|| {
         let codes = RejectCode::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>();
         format!("the codes are {}", codes.join(", "))

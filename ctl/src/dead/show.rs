@@ -1,16 +1,16 @@
 //! `tidewater dead show`: everything about one dead letter.
 
 use super::letter::{Letter, shown};
+use super::which::Which;
 use crate::Error;
 use crate::config::Log;
 use crate::table::printable;
 use clap::Args;
 use runtime::kafka::{Admin, Reader, Span};
 use runtime::record::Record;
-use schemas::{Origin, headers, topics};
+use schemas::{headers, topics};
 use serde_json::{Map, Value, json};
 use std::io::Write;
-use std::str::FromStr;
 
 /// Shows a dead letter: why it was refused, and its headers.
 ///
@@ -31,47 +31,6 @@ pub(crate) struct Show {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
-}
-
-/// One letter by its own place, or all letters of a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Which {
-    Letter { partition: i32, offset: i64 },
-    Of(Origin),
-}
-
-impl FromStr for Which {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(origin) = text.parse::<Origin>() {
-            return Ok(Self::Of(origin));
-        }
-        let letter = text.split_once('/').and_then(|(partition, offset)| {
-            Some(Self::Letter { partition: partition.parse().ok()?, offset: offset.parse().ok()? })
-        });
-        letter.ok_or_else(|| "give a letter as 3/17, or an origin as changes.raw.v1/3/1024".to_owned())
-    }
-}
-
-impl Which {
-    fn partition(&self) -> i32 {
-        match self {
-            Self::Letter { partition, .. } => *partition,
-            // A letter lies in the partition of the record that was refused.
-            Self::Of(origin) => origin.partition(),
-        }
-    }
-
-    fn is(&self, log: &Log, letter: &Letter) -> bool {
-        match self {
-            Self::Letter { offset, .. } => letter.offset == *offset,
-            Self::Of(origin) => {
-                let origin = origin.to_string();
-                letter.origin == origin || letter.place == log.topic(&origin)
-            }
-        }
-    }
 }
 
 impl Show {
