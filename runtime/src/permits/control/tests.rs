@@ -86,11 +86,11 @@ impl Run {
     }
 
     fn start(&mut self) {
-        if self.working.len() < self.store.knee {
-            if let Some(begun) = self.queue.pop_front() {
-                let end = self.now + self.takes();
-                self.working.push(Reverse((end, begun)));
-            }
+        if self.working.len() < self.store.knee
+            && let Some(begun) = self.queue.pop_front()
+        {
+            let end = self.now + self.takes();
+            self.working.push(Reverse((end, begun)));
         }
     }
 }
