@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use store::cql::GC_GRACE_MIN;
 use transfer::Transfer;
 
 /// Brings rows of an old table in, below everything live.
@@ -81,6 +82,9 @@ pub(crate) struct Import {
     /// Go on where the progress file says; from standard input the same bytes again
     #[arg(long, conflicts_with = "dry_run")]
     resume: bool,
+    /// Import though operation began over 36 days ago: right where the table's gc_grace_seconds is over 45 days
+    #[arg(long)]
+    late: bool,
     /// Only check the lines
     #[arg(long)]
     dry_run: bool,
@@ -99,9 +103,7 @@ pub(crate) enum Format {
 impl Import {
     pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
         let floor = log.floor_micros()?;
-        if floor / 1000 > Clock::system().now_ms() {
-            return Err(Error::Usage("version.floor lies in the future; set the instant operation began".to_owned()));
-        }
+        self.check_time(floor / 1000)?;
         let topic = log.topic(topics::PINNED);
         if !self.dry_run {
             check_topic(log, &topic).await?;
@@ -141,6 +143,23 @@ impl Import {
                 rejects_file.display()
             ))),
         }
+    }
+
+    /// The sink looks at the table, which may remember deletions for longer; what it does at least is known here.
+    fn check_time(&self, floor_ms: i64) -> Result<(), Error> {
+        let now_ms = Clock::system().now_ms();
+        if floor_ms > now_ms {
+            return Err(Error::Usage("version.floor lies in the future; set the instant operation began".to_owned()));
+        }
+        let takes = GC_GRACE_MIN * 4 / 5;
+        if self.late || now_ms.saturating_sub(floor_ms) < i64::try_from(takes.as_millis()).unwrap_or(i64::MAX) {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "operation began more than {} days ago, and the sink takes backfill until four fifths of gc_grace_seconds \
+             are over: all of it would end as dead letters (change-too-old); say --late if the table's is longer",
+            takes.as_secs() / 86_400
+        )))
     }
 
     fn rows(&self, log: &Log, floor: i64) -> Result<Rows, Error> {
