@@ -101,7 +101,7 @@ impl Validate {
         let mut draft = self.read(record, record.bytes().saturating_sub(ours))?;
         let in_value = draft.as_mut().and_then(|draft| draft.version.take());
         known.version = brought.known_version(in_value);
-        known.id = known.id.or(draft.as_ref().and_then(|draft| draft.id));
+        known.id = known.id.or_else(|| draft.as_ref().and_then(|draft| draft.id));
         let bounds = Bounds { floor_micros: self.floor_micros, latest_ms: self.latest_ms() };
         let version = brought.version(in_value, bounds)?;
         let origin = brought.origin(&own)?;

@@ -275,7 +275,7 @@ async fn avro_brings_its_version_too_and_is_read_as_on_raw() {
 
 #[tokio::test]
 async fn a_pinned_version_that_may_not_be_is_rejected_whatever_the_broker_stamped() {
-    let future = ((NOW_MS + 61_000) * 1000 & !7).to_string();
+    let future = Version::at((NOW_MS + 61_000) * 1000, Lane::Backfill).unwrap().to_string();
     let floor = FLOOR_MICROS.to_string();
     for (facts, code) in [
         (&[][..], "version-invalid"),
@@ -294,7 +294,7 @@ async fn a_pinned_version_that_may_not_be_is_rejected_whatever_the_broker_stampe
 /// I6: the world is well, the record is wrong; it may not hold its partition up.
 #[tokio::test]
 async fn a_pinned_version_from_the_future_is_a_rejection_and_one_from_raw_is_a_fault() {
-    let ahead = ((NOW_MS + 120_000) * 1000 | 4).to_string();
+    let ahead = Version::at((NOW_MS + 120_000) * 1000, Lane::Live).unwrap().to_string();
     let raw = at(record("ada", Some(PATCH)), NOW_MS + 120_000);
     assert!(stage().apply(&raw).await.is_err());
     let rejection = rejected(pinned("ada", Some(PATCH), &[(headers::VERSION, &*ahead)])).await;

@@ -77,7 +77,7 @@ impl Tally {
     }
 
     pub(super) fn foresee(&mut self, forecast: &Forecast) {
-        self.foreseen.entry(forecast.as_str()).or_insert((forecast.sentence(), 0)).1 += 1;
+        self.foreseen.entry(forecast.as_str()).or_insert_with(|| (forecast.sentence(), 0)).1 += 1;
         let Cells { changed, superseded, unsure } = forecast.cells();
         self.cells.changed += changed;
         self.cells.superseded += superseded;
@@ -119,15 +119,19 @@ impl Tally {
     pub(super) fn to_json(&self, topic: &str) -> Value {
         let left: Map<String, Value> =
             self.left.iter().map(|(left, count)| (left.as_str().to_owned(), json!(count))).collect();
-        let mut object = json!({
-            "found": self.found, "copies": self.copies, "sent": self.sent, "topic": topic, "left": left,
-        });
+        let mut object = Map::new();
+        let mut put = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
+        put("found", json!(self.found));
+        put("copies", json!(self.copies));
+        put("sent", json!(self.sent));
+        put("topic", json!(topic));
+        put("left", Value::Object(left));
         if !self.foreseen.is_empty() {
             let counts = self.foreseen.iter().map(|(name, (_, count))| ((*name).to_owned(), json!(count)));
-            object["foreseen"] = Value::Object(counts.collect());
-            object["cells"] = cells_of(self.cells);
+            put("foreseen", Value::Object(counts.collect()));
+            put("cells", cells_of(self.cells));
         }
-        object
+        Value::Object(object)
     }
 }
 
@@ -137,18 +141,18 @@ fn cells_of(cells: Cells) -> Value {
 
 /// What would become of one letter, or why it is left.
 pub(super) fn line_of(letter: &Letter, foreseen: &Result<Forecast, Left>) -> Value {
-    let mut line = json!({
-        "letter": format!("{}/{}", letter.partition, letter.offset),
-        "code": letter.code,
-        "version": letter.version,
-        "outcome": outcome_of(foreseen),
-    });
+    let mut line = Map::new();
+    let mut put = |name: &str, value: Value| drop(line.insert(name.to_owned(), value));
+    put("letter", json!(format!("{}/{}", letter.partition, letter.offset)));
+    put("code", json!(letter.code));
+    put("version", json!(letter.version));
+    put("outcome", json!(outcome_of(foreseen)));
     match foreseen {
-        Ok(Forecast::Rejected(code)) => line["refused_with"] = json!(code.as_str()),
-        Ok(forecast) => line["cells"] = cells_of(forecast.cells()),
-        Err(left) => line["left"] = json!(left.as_str()),
+        Ok(Forecast::Rejected(code)) => put("refused_with", json!(code.as_str())),
+        Ok(forecast) => put("cells", cells_of(forecast.cells())),
+        Err(left) => put("left", json!(left.as_str())),
     }
-    line
+    Value::Object(line)
 }
 
 fn outcome_of(foreseen: &Result<Forecast, Left>) -> &'static str {
