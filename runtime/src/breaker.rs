@@ -52,6 +52,8 @@ struct Watched {
     stuck: usize,
     /// What failed last.
     reason: String,
+    /// When work succeeded last.
+    succeeded: Option<Instant>,
 }
 
 /// What a breaker shows of itself.
@@ -83,19 +85,29 @@ impl Breaker {
     #[must_use]
     pub fn new(rule: Rule, condition: Condition, metrics: BreakerMetrics) -> Self {
         condition.ok();
-        let state = Watched { state: State::new(rule), waiting: 0, stuck: 0, reason: String::new() };
+        let state = Watched { state: State::new(rule), waiting: 0, stuck: 0, reason: String::new(), succeeded: None };
         Self(Arc::new(Shared { rule, state: Mutex::new(state), turned: Notify::new(), condition, metrics }))
     }
 
     /// A piece of work that is tried until it succeeds. Work of the same `key` counts as one when it fails.
     #[must_use]
     pub fn work(&self, key: u64) -> Work<'_> {
-        Work { breaker: self, key, schedule: None, rest: None, since: None, is_waiting: false, is_stuck: false }
+        Work {
+            breaker: self,
+            key,
+            is_suspect: false,
+            schedule: None,
+            rest: None,
+            since: None,
+            is_waiting: false,
+            is_stuck: false,
+        }
     }
 
     /// The store has done something, whoever asked for it.
     pub fn succeeded(&self) {
         let mut watched = self.watched();
+        watched.succeeded = Some(Instant::now());
         if watched.state.succeeded() {
             self.turn(&watched);
         }
@@ -103,10 +115,14 @@ impl Breaker {
         self.0.metrics.tries.add(1);
     }
 
-    /// Opens it because of `error`, which leaves no doubt about the store.
-    pub fn trip(&self, error: &dyn Error) {
-        let mut watched = self.watched();
-        if watched.state.trip(Instant::now()) {
+    /// Opens it because of `error`, which leaves no doubt about the store, unless somebody's work has succeeded `within`
+    /// that time: then there is doubt.
+    pub fn trip(&self, error: &dyn Error, within: Duration) {
+        let (mut watched, now) = (self.watched(), Instant::now());
+        if watched.succeeded.is_some_and(|at| now.duration_since(at) < within) {
+            return;
+        }
+        if watched.state.trip(now) {
             watched.reason = chain(error).to_string();
             self.0.metrics.opens.add(1);
             self.turn(&watched);
@@ -163,7 +179,7 @@ impl Breaker {
     }
 
     fn show(&self, watched: &Watched) {
-        let Watched { state, waiting, stuck, reason } = watched;
+        let Watched { state, waiting, stuck, reason, .. } = watched;
         let (number, text) = match state.phase() {
             Phase::Closed => (0, "closed, and some writes fail and wait"),
             Phase::HalfOpen => (1, "half-open, one write is being tried"),
@@ -204,6 +220,8 @@ impl Drop for Seat<'_> {
 pub struct Work<'b> {
     breaker: &'b Breaker,
     key: u64,
+    /// It has failed, or is known to be like what has: others are probed with first.
+    is_suspect: bool,
     /// Of its own pauses; made when it fails for the first time.
     schedule: Option<Schedule>,
     rest: Option<Rest>,
@@ -221,6 +239,13 @@ struct Rest {
 }
 
 impl<'b> Work<'b> {
+    /// The same, of a key whose earlier work has failed and has not succeeded since.
+    #[must_use]
+    pub fn suspected(mut self, is_suspect: bool) -> Self {
+        self.is_suspect = is_suspect;
+        self
+    }
+
     /// Waits for leave to try once: until the pause behind the last failure is over, and as long as the breaker lets
     /// nothing through. When the breaker has turned meanwhile, that decides, not the pause.
     pub async fn pass(&mut self) -> Pass<'b> {
@@ -231,7 +256,7 @@ impl<'b> Work<'b> {
         loop {
             // Before the look, so that no turn is missed between that and the wait.
             let turned = self.breaker.0.turned.notified();
-            let (answer, waiter) = self.breaker.look(&mut seat, self.schedule.is_some());
+            let (answer, waiter) = self.breaker.look(&mut seat, self.is_suspect);
             if let (None, Some(waiter)) = (&seat, waiter) {
                 seat = Some(Seat { breaker: self.breaker, waiter });
                 self.wait(&mut self.breaker.watched());
@@ -244,6 +269,12 @@ impl<'b> Work<'b> {
                 Answer::Wait => turned.await,
             }
         }
+    }
+
+    /// Whether a try of it has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.schedule.is_some()
     }
 
     /// The try that `pass` gave leave to has failed and may be one of many. The next one is tried later.
@@ -271,6 +302,7 @@ impl<'b> Work<'b> {
 
     fn pause(&mut self, error: &dyn Error) {
         let (breaker, key) = (self.breaker, self.key);
+        self.is_suspect = true;
         let now = Instant::now();
         let mut watched = breaker.watched();
         let schedule = self.schedule.get_or_insert_with(|| breaker.0.rule.pauses.schedule(key));

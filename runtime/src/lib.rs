@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod logs;
 pub mod memory;
+pub mod pair;
 mod partition;
 pub mod permits;
 pub mod record;

@@ -96,7 +96,7 @@ where
             last_epoch: 0,
             demand: Demand::default(),
             committing: None,
-            drain: None,
+            drains: Vec::new(),
             stopping: false,
             ran_out: false,
             failed: None,
@@ -128,7 +128,7 @@ struct Floor<C, M, P, W, D> {
     last_epoch: u64,
     demand: Demand,
     committing: Option<Committing>,
-    drain: Option<Drain>,
+    drains: Vec<Drain>,
     stopping: bool,
     ran_out: bool,
     failed: Option<Fault>,
@@ -154,7 +154,7 @@ where
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_over() {
             tokio::task::consume_budget().await;
-            let deadline = self.drain.as_ref().and_then(Drain::deadline);
+            let deadline = self.next_deadline();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled(), if !self.stopping => {
@@ -171,19 +171,19 @@ where
                 }
                 _ = beat.tick() => self.vitals.beat(),
                 _ = tick.tick() => self.tick(),
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.cut_drain(),
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.cut_drains(),
                 event = source.next(&self.demand), if !self.stopping => match event {
                     Ok(Some(event)) => self.take(event),
                     Ok(None) => self.stopping = true,
                     Err(fault) => self.fail(fault),
                 },
             }
-            self.advance_drain();
+            self.advance_drains();
         }
     }
 
     fn is_over(&self) -> bool {
-        self.stopping && self.drain.is_none() && self.owned.is_empty() && self.committing.is_none()
+        self.stopping && self.drains.is_empty() && self.owned.is_empty() && self.committing.is_none()
     }
 
     /// The first fault ends the worker; what is settled elsewhere is still committed by the drain.
@@ -241,7 +241,7 @@ where
 
     fn receive(&mut self, record: Record) {
         let Some(epoch) = self.epochs.get(&record.place).copied() else { return };
-        if self.drain.as_ref().is_some_and(|drain| drain.covers(epoch)) {
+        if self.drains.iter().any(|drain| drain.covers(epoch)) {
             return;
         }
         if let Some(owned) = self.owned.get_mut(&epoch) {

@@ -53,7 +53,8 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     let gates = Gates::new(&limits, &cassandra, [waits, asks], &context.telemetry);
     let sink = ProfileSink::new(writer, cache, context.clock.clone(), gates);
     let route = Route {
-        inputs: vec![cluster.topic(topics::ENRICHED)],
+        input: cluster.topic(topics::ENRICHED),
+        beside: None,
         first_metadata: String::new(),
         dead: cluster.topic(topics::DEAD),
         codes: RejectCode::names(),

@@ -194,8 +194,9 @@ async fn a_group_with_a_member_is_not_moved() {
     let own = SourceConfig {
         worker: "enrich",
         group: installation.cluster.group("enrich"),
-        topics: vec![topic],
-        first_metadata: vec![String::new()],
+        only: String::new(),
+        topic,
+        first_metadata: String::new(),
         membership: Membership::default(),
         fetched_bytes: runtime::telemetry::Counter::default(),
         release_within: Duration::from_secs(1),

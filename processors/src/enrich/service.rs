@@ -36,7 +36,8 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     let brokers = brokers(&context, &limits);
     let sink = sink_to(&cluster, cluster.topic(topics::ENRICHED))?.behind(brokers.clone());
     let route = Route {
-        inputs: vec![cluster.topic(topics::VALID)],
+        input: cluster.topic(topics::VALID),
+        beside: None,
         first_metadata: String::new(),
         dead: cluster.topic(topics::DEAD),
         codes: RejectCode::names(),

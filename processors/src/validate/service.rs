@@ -29,7 +29,8 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     let brokers = brokers(&context, &limits);
     let sink = sink_to(&cluster, cluster.topic(topics::VALID))?.behind(brokers.clone());
     let route = Route {
-        inputs: [topics::RAW, topics::PINNED].map(|name| cluster.topic(name)).into(),
+        input: cluster.topic(topics::RAW),
+        beside: Some(cluster.topic(topics::PINNED)),
         first_metadata: mark.first(),
         dead: cluster.topic(topics::DEAD),
         codes: RejectCode::names(),

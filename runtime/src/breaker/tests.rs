@@ -276,8 +276,12 @@ async fn work_that_the_store_answers_and_that_has_to_wait_closes_it_and_is_told_
 #[tokio::test(start_paused = true)]
 async fn it_opens_at_once_where_an_error_leaves_no_doubt() {
     let bench = bench();
-    bench.breaker.trip(&NoAnswer);
-    bench.breaker.trip(&NoAnswer);
+    bench.breaker.succeeded();
+    bench.breaker.trip(&NoAnswer, Duration::from_secs(3));
+    assert_eq!(bench.is(), 0, "somebody's work has just succeeded");
+    sleep(Duration::from_secs(3)).await;
+    bench.breaker.trip(&NoAnswer, Duration::from_secs(3));
+    bench.breaker.trip(&NoAnswer, Duration::from_secs(3));
     assert_eq!((bench.is(), bench.metrics.opens.get()), (2, 1));
 }
 

@@ -18,6 +18,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -44,8 +45,10 @@ pub(super) struct Owner {
     pub(super) group: String,
     /// What `tidewater rewind` knows the group by.
     pub(super) worker: &'static str,
-    /// Text committed with offset 0 on a first start, by topic.
-    pub(super) first: HashMap<String, String>,
+    /// What `tidewater rewind` must be told besides, so that it moves this topic alone.
+    pub(super) only: String,
+    /// Text committed with offset 0 on a first start.
+    pub(super) first_metadata: String,
     pub(super) release_within: Duration,
     /// Beats while the poll thread waits for brokers, so that their outage is not taken for our standstill.
     pub(super) heartbeat: Arc<Heartbeat>,
@@ -58,6 +61,8 @@ pub(crate) struct Context {
     /// The consumer itself: splitting a queue off needs its `Arc`, which the callback is not given.
     me: OnceLock<Weak<BaseConsumer<Context>>>,
     owner: Owner,
+    /// Bytes that this client had received when it last said so; the counter may be shared with another client.
+    received: AtomicU64,
 }
 
 /// Bound on one look-up at the brokers.
@@ -69,7 +74,7 @@ type Resumes = HashMap<TopicPartition, Resume>;
 
 impl Context {
     pub(super) fn new(owner: Owner) -> Self {
-        Self { me: OnceLock::new(), owner }
+        Self { me: OnceLock::new(), owner, received: AtomicU64::new(0) }
     }
 
     /// Must be called once, before the consumer subscribes.
@@ -130,6 +135,8 @@ impl Context {
         for element in committed.elements() {
             element.error().map_err(|error| Fault::component("a committed offset cannot be read", error))?;
             let place = TopicPartition::new(element.topic(), element.partition());
+            // Each look-up may take its time, and the sum of them is still no standstill.
+            self.owner.heartbeat.beat();
             let ends = || consumer.fetch_watermarks(&place.topic, place.partition, LOOK_UP);
             let resume = match element.offset() {
                 Offset::Offset(offset) => {
@@ -144,7 +151,7 @@ impl Context {
                 Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => {
                     let (low, _) = self.patiently("the ends of a partition", ends)?;
                     self.check_first(&place, low)?;
-                    let metadata = self.owner.first.get(&*place.topic).cloned().unwrap_or_default();
+                    let metadata = self.owner.first_metadata.clone();
                     let mut element = first.add_partition(&place.topic, place.partition);
                     element
                         .set_offset(Offset::Offset(0))
@@ -180,29 +187,29 @@ impl Context {
     }
 
     fn check_range(&self, place: &TopicPartition, offset: i64, low: i64, high: i64) -> Result<(), Fault> {
-        let Owner { group, worker, .. } = &self.owner;
+        let Owner { group, worker, only, .. } = &self.owner;
         if offset < low {
             let gone = low.saturating_sub(offset);
             return Err(Fault::config(format!(
                 "{place}: {gone} records are gone unread: group {group} committed offset {offset}, the log now starts at \
-                 {low}; run: tidewater rewind {worker} --to START to go on behind them"
+                 {low}; run: tidewater rewind {worker} --to START{only} to go on behind them"
             )));
         }
         if offset > high {
             return Err(Fault::config(format!(
                 "{place}: group {group} committed offset {offset}, but the log ends at {high}: the topic was made anew \
-                 or lost its tail; run: tidewater rewind {worker} --to START"
+                 or lost its tail; run: tidewater rewind {worker} --to START{only}"
             )));
         }
         Ok(())
     }
 
     fn check_first(&self, place: &TopicPartition, low: i64) -> Result<(), Fault> {
-        let Owner { group, worker, .. } = &self.owner;
+        let Owner { group, worker, only, .. } = &self.owner;
         if low > 0 {
             return Err(Fault::config(format!(
                 "{place}: group {group} has no committed offset and the log starts at {low}, so up to {low} records may be \
-                 gone unread; run: tidewater rewind {worker} --to START to accept that"
+                 gone unread; run: tidewater rewind {worker} --to START{only} to accept that"
             )));
         }
         Ok(())
@@ -276,7 +283,8 @@ impl ClientContext for Context {
 
     fn stats(&self, statistics: Statistics) {
         let received = u64::try_from(statistics.rx_bytes).unwrap_or(0);
-        self.owner.fetched_bytes.add(received.saturating_sub(self.owner.fetched_bytes.get()));
+        let before = self.received.swap(received, Ordering::Relaxed);
+        self.owner.fetched_bytes.add(received.saturating_sub(before));
     }
 }
 

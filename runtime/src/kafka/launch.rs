@@ -8,6 +8,7 @@ use crate::dead::DeadLetters;
 use crate::fault::{Cause, Exit, Fault};
 use crate::lifecycle::{self, Failure};
 use crate::limits::Limits;
+use crate::pair::Pair;
 use crate::stage::{Admitted, Mark, Sink, Stage};
 use crate::vitals::Vitals;
 use crate::worker::{Ended, Parts, Worker};
@@ -17,8 +18,10 @@ use tracing::info;
 /// Where a worker reads, and where its rejected records go.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Topics, with the prefix; one group reads them all.
-    pub inputs: Vec<String>,
+    /// Topic, with the prefix.
+    pub input: String,
+    /// A second topic of the same group, with the prefix; a second member reads it.
+    pub beside: Option<String>,
     /// Text committed with offset 0 where the group has read nothing yet, the same for every input.
     pub first_metadata: String,
     /// Topic of the dead letters, with the prefix.
@@ -102,15 +105,27 @@ where
     let own = SourceConfig {
         group,
         worker: context.service,
-        first_metadata: vec![route.first_metadata; route.inputs.len()],
-        topics: route.inputs,
+        only: route.beside.as_ref().map_or_else(String::new, |_| only(cluster, &route.input)),
+        topic: route.input,
+        first_metadata: route.first_metadata,
         membership: cluster.membership.clone(),
         fetched_bytes: vitals.metrics.fetched_bytes.clone(),
         release_within: limits.drain + GOODBYE,
     };
-    let condition = context.health.condition("kafka", "no partition was assigned yet");
-    let heartbeat = context.health.heartbeat("kafka-poll", STANDSTILL);
-    let source = KafkaSource::join(&cluster.client, own, condition, heartbeat).map_err(to_failure)?;
+    let join = |own: SourceConfig, condition: &'static str, heartbeat: &'static str| {
+        let condition = context.health.condition(condition, "no partition was assigned yet");
+        let heartbeat = context.health.heartbeat(heartbeat, STANDSTILL);
+        KafkaSource::join(&cluster.client, own, condition, heartbeat).map_err(to_failure)
+    };
+    let source = match route.beside {
+        None => Pair::one(join(own, "kafka", "kafka-poll")?),
+        Some(topic) => {
+            let (membership, only) = (own.membership.beside(), only(cluster, &topic));
+            let beside = SourceConfig { topic: topic.clone(), membership, only, ..own.clone() };
+            let first = join(own, "kafka", "kafka-poll")?;
+            Pair::two(first, topic, join(beside, "kafka-2", "kafka-poll-2")?)
+        }
+    };
     let letters = dead_letters(cluster, route.dead)?.behind(route.brokers);
     let dead = DeadLetters::new(context.service, letters, context.clock.clone());
     let Machine { mark, stage, sink } = machine;
@@ -123,6 +138,11 @@ where
         }
     });
     Ok(())
+}
+
+/// How `tidewater rewind` is told to move one topic and no other.
+fn only(cluster: &Cluster, topic: &str) -> String {
+    format!(" --topic {}", topic.strip_prefix(&cluster.topic_prefix).unwrap_or(topic))
 }
 
 fn dead_letters(cluster: &Cluster, topic: String) -> Result<KafkaSink, Failure> {

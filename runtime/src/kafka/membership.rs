@@ -26,8 +26,11 @@ pub enum Protocol {
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// What Kafka takes as the name of a member.
-const INSTANCE_ID_LEN_MAX: usize = 249;
+/// Behind the name of a replica's second member.
+const BESIDE: &str = ".2";
+
+/// What Kafka takes as the name of a member, and room for the second one's.
+const INSTANCE_ID_LEN_MAX: usize = 249 - BESIDE.len();
 
 impl Default for Membership {
     fn default() -> Self {
@@ -82,6 +85,12 @@ fn is_name(id: &str) -> bool {
 }
 
 impl Membership {
+    /// That of a second member in the same process: a name is one member's.
+    pub(super) fn beside(&self) -> Self {
+        let instance_id = self.instance_id.as_ref().map(|id| format!("{id}{BESIDE}"));
+        Self { protocol: self.protocol, instance_id }
+    }
+
     /// Sets what of it the client must know. What `consumer` leaves to the brokers must not even be named to the client.
     pub(super) fn apply(&self, client: &mut ClientConfig) {
         match self.protocol {
@@ -219,9 +228,9 @@ mod tests {
     fn the_name_of_a_replica_is_one_that_kafka_takes() {
         let membership = read("instance_id = \"sink-0.eu_1\"").unwrap();
         assert_eq!(client(&membership).get("group.instance.id"), Some("sink-0.eu_1"));
-        for wrong in ["a b", "a/b", "ä", &"x".repeat(250)] {
+        for wrong in ["a b", "a/b", "ä", &"x".repeat(248)] {
             let told = read(&format!("instance_id = \"{wrong}\"")).unwrap_err();
-            assert!(told.contains("kafka.instance_id: must be at most 249 of"), "{wrong}: {told}");
+            assert!(told.contains("kafka.instance_id: must be at most 247 of"), "{wrong}: {told}");
         }
     }
 

@@ -17,13 +17,16 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 /// How a topic is written.
@@ -47,6 +50,10 @@ pub struct KafkaSink {
     producer: Mutex<Arc<Producer>>,
     answers: Arc<Answers>,
     breaker: Option<Breaker>,
+    /// Partitions whose last write failed or met silence: one of the others is a better probe.
+    failing: Mutex<BTreeSet<i32>>,
+    /// A write that is out for longer has its producer made anew.
+    stall: Duration,
 }
 
 type Producer = ThreadedProducer<Deliveries, NoCustomPartitioner>;
@@ -56,6 +63,10 @@ const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// Longer than a leader takes to be elected, in which a partition is silent and nothing is wrong.
 const SILENCE: Duration = Duration::from_secs(3);
+
+/// Longer than any election, and than the client's own time-out of a request. An idempotent producer that lost all brokers
+/// for a moment was seen to send nothing more to a partition for as long as one looked, without a word (ADR 10).
+const STALL: Duration = Duration::from_secs(90);
 
 /// Partitions that are silent together while nobody is acknowledged: one has lost its leader or its replicas, and must
 /// stop no other.
@@ -89,13 +100,17 @@ impl KafkaSink {
             .set("linger.ms", own.linger.as_millis().to_string());
         let answers = Arc::default();
         let producer = Mutex::new(Arc::new(make(&client, &answers)?));
-        Ok(Self { topic: own.topic, client, producer, answers, breaker: None })
+        Ok(Self { topic: own.topic, client, producer, answers, breaker: None, failing: Mutex::default(), stall: STALL })
     }
 
     /// The same behind the breaker of the cluster: while nothing is acknowledged, new batches wait for one that is.
     #[must_use]
     pub fn behind(self, breaker: Breaker) -> Self {
         Self { breaker: Some(breaker), ..self }
+    }
+
+    fn failing(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn producer(&self) -> Arc<Producer> {
@@ -114,14 +129,20 @@ impl KafkaSink {
 
     async fn send(&self, batch: &[Outgoing]) -> Result<(), Failure> {
         let Some(breaker) = &self.breaker else { return self.deliver(batch).await };
-        let partition = batch.first().and_then(|item| u64::try_from(item.partition).ok());
-        let mut work = breaker.work(partition.unwrap_or(0));
+        let partition = batch.first().map_or(0, |item| item.partition);
+        let is_failing = self.failing().contains(&partition);
+        let mut work = breaker.work(u64::from(partition.unsigned_abs())).suspected(is_failing);
         let mut pass: Option<Pass<'_>> = Some(work.pass().await);
         let mut delivery = pin!(self.deliver(batch));
+        let since = Instant::now();
         loop {
+            if since.elapsed() >= self.stall {
+                self.give_up();
+            }
             let acknowledged = self.answers.acknowledged.load(Ordering::Relaxed);
             match timeout(SILENCE, &mut delivery).await {
                 Ok(Ok(())) => {
+                    self.failing().remove(&partition);
                     match pass {
                         Some(pass) => pass.succeeded(),
                         None => breaker.succeeded(),
@@ -130,23 +151,32 @@ impl KafkaSink {
                 }
                 Ok(Err(Failure::Refused)) => return Err(Failure::Refused),
                 Ok(Err(Failure::Fault(fault))) => {
+                    self.failing().insert(partition);
                     if let Some(pass) = pass {
                         work.failed(pass, &fault);
                     }
                     return Err(Failure::Fault(fault));
                 }
                 Err(_) if self.answers.acknowledged.load(Ordering::Relaxed) == acknowledged => {
+                    self.failing().insert(partition);
                     if let Some(pass) = pass.take() {
                         work.failed(pass, &Silence);
                     }
                     if self.answers.are_brokers_down.load(Ordering::Relaxed) {
-                        breaker.trip(&Silence);
+                        breaker.trip(&Silence, SILENCE);
                     }
                 }
                 // Others are acknowledged: this partition's own trouble.
                 Err(_) => {}
             }
         }
+    }
+
+    /// Ends what is out with an error, so that it is tried again by a producer made anew. What of it was written after all
+    /// is written twice, in the same bytes.
+    fn give_up(&self) {
+        warn!(topic = self.topic, "a write is not acknowledged for long; the producer is given up");
+        self.producer().purge(PurgeConfig::default().queue().inflight());
     }
 
     async fn deliver(&self, batch: &[Outgoing]) -> Result<(), Failure> {
@@ -336,5 +366,36 @@ impl ProducerContext for Deliveries {
             self.0.are_brokers_down.store(false, Ordering::Relaxed);
         }
         flight.land(result.as_ref().err().map(|(error, _)| error.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backoff::Pauses;
+    use crate::breaker::BreakerMetrics;
+    use crate::health::Health;
+    use crate::record::Headers;
+
+    #[tokio::test]
+    async fn a_producer_that_stays_silent_is_given_up_and_its_batch_tried_again() {
+        let own = SinkConfig {
+            topic: "nowhere".into(),
+            compression: "none",
+            message_bytes_max: 1 << 20,
+            queue_kbytes: 1 << 10,
+            linger: Duration::ZERO,
+        };
+        let nobody = Config { brokers: "127.0.0.1:1".into(), ..Config::default() };
+        let pauses = Pauses { min: Duration::from_millis(1), max: Duration::from_millis(1), seed: Some(1) };
+        let condition = Health::new().condition("brokers", "");
+        let breaker = Breaker::new(rule(Rule::new(pauses)), condition, BreakerMetrics::default());
+        let sink = KafkaSink::new(&nobody, own).unwrap().behind(breaker);
+        let sink = KafkaSink { stall: Duration::from_millis(10), ..sink };
+        let before = sink.producer();
+        let item = Outgoing { partition: 0, key: None, value: None, headers: Headers::default() };
+        let fault = timeout(Duration::from_secs(60), sink.write(&[item])).await.expect("it ends").unwrap_err();
+        assert!(matches!(fault, Fault::Transient(_)), "{fault:?}");
+        assert!(!Arc::ptr_eq(&before, &sink.producer()), "the next try has another producer");
     }
 }

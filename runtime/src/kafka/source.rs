@@ -29,9 +29,12 @@ pub struct SourceConfig {
     pub group: String,
     /// The service, which is what its group is called without the prefix.
     pub worker: &'static str,
-    pub topics: Vec<String>,
-    /// Text committed with offset 0 on a first start, per topic in the order of `topics`.
-    pub first_metadata: Vec<String>,
+    /// What `tidewater rewind` must be told so that it moves this topic alone; empty where the worker reads no other.
+    pub only: String,
+    /// With the prefix. One topic a member, so that the group shares out each by itself (`pair`).
+    pub topic: String,
+    /// Text committed with offset 0 on a first start.
+    pub first_metadata: String,
     pub membership: Membership,
     /// Counts what the brokers send.
     pub fetched_bytes: Counter,
@@ -86,14 +89,14 @@ impl KafkaSource {
     pub fn join(config: &Config, own: SourceConfig, condition: Condition, heartbeat: Heartbeat) -> Result<Self, Fault> {
         let client = consumer_config(config, &own);
         let heartbeat = Arc::new(heartbeat);
-        let topics: Vec<&str> = own.topics.iter().map(String::as_str).collect();
         let (notify, notices) = mpsc::channel(64);
         let owner = Owner {
             notices: notify,
             runtime: tokio::runtime::Handle::current(),
             group: own.group.clone(),
             worker: own.worker,
-            first: own.topics.iter().cloned().zip(own.first_metadata.iter().cloned()).collect(),
+            only: own.only.clone(),
+            first_metadata: own.first_metadata.clone(),
             release_within: own.release_within,
             heartbeat: heartbeat.clone(),
             fetched_bytes: own.fetched_bytes.clone(),
@@ -105,7 +108,7 @@ impl KafkaSource {
         let consumer: BaseConsumer<Context> = client.create_with_context(Context::new(owner)).map_err(bad)?;
         let consumer = Arc::new(consumer);
         consumer.context().know(&consumer);
-        consumer.subscribe(&topics).map_err(bad)?;
+        consumer.subscribe(&[&own.topic]).map_err(bad)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (closed_tx, closed) = oneshot::channel();
         let thread = PollThread { consumer: consumer.clone(), stop: stop.clone(), heartbeat };

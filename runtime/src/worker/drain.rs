@@ -20,8 +20,8 @@ pub(super) struct Drain {
     phase: Phase,
     /// Until when the last commit is tried again.
     commit_by: Instant,
-    /// Answered when the partitions are let go; empty for a shutdown.
-    released: Vec<oneshot::Sender<()>>,
+    /// Answered when the partitions are let go; none for a shutdown.
+    released: Option<oneshot::Sender<()>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,64 +67,63 @@ where
         }
         let started = Instant::now();
         let deadline = started + self.shop.limits.drain;
-        let drain = self.drain.get_or_insert_with(|| Drain {
-            epochs: BTreeSet::new(),
-            started,
-            deadline,
-            phase: Phase::Waiting,
-            commit_by: deadline,
-            released: Vec::new(),
-        });
-        // A group asks again before we have answered only if it has stopped waiting for the first answer.
-        drain.epochs.extend(epochs);
-        drain.released.extend(released);
-        drain.deadline = deadline;
-        drain.phase = Phase::Waiting;
+        // Each has its own time: two members of one process are asked side by side, and neither waits for the other.
+        self.drains.push(Drain { epochs, started, deadline, phase: Phase::Waiting, commit_by: deadline, released });
     }
 
-    /// The deadline has passed: cancels the lanes that still hold work.
-    pub(super) fn cut_drain(&mut self) {
-        let Some(drain) = &mut self.drain else { return };
-        let mut left = 0;
-        for owned in drain.epochs.iter().filter_map(|epoch| self.owned.get(epoch)) {
-            left += owned.ledger.unsettled();
-            owned.cancel.cancel();
+    /// Until when the next drain waits for work that is out.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.drains.iter().filter_map(Drain::deadline).min()
+    }
+
+    /// A deadline has passed: cancels the lanes that still hold work.
+    pub(super) fn cut_drains(&mut self) {
+        let now = Instant::now();
+        for drain in self.drains.iter_mut().filter(|drain| drain.deadline().is_some_and(|deadline| deadline <= now)) {
+            let mut left = 0;
+            for owned in drain.epochs.iter().filter_map(|epoch| self.owned.get(epoch)) {
+                left += owned.ledger.unsettled();
+                owned.cancel.cancel();
+            }
+            warn!(records = left, "the drain ran out; what is left will be read again");
+            self.ran_out |= drain.released.is_none();
+            drain.quieten();
         }
-        warn!(records = left, "the drain ran out; what is left will be read again");
-        self.ran_out |= drain.released.is_empty();
-        drain.quieten();
     }
 
-    /// Moves the present drain on as far as it goes, and starts the last one when the worker stops.
-    pub(super) fn advance_drain(&mut self) {
-        if self.stopping && self.drain.is_none() && !self.owned.is_empty() {
+    /// Moves the present drains on as far as they go, and starts the last one when the worker stops.
+    pub(super) fn advance_drains(&mut self) {
+        if self.stopping && self.drains.is_empty() && !self.owned.is_empty() {
             let all = self.owned.keys().copied().collect();
             self.begin_drain(all, None);
         }
-        let Some(drain) = &mut self.drain else { return };
-        if drain.phase == Phase::Waiting {
+        let mut at = 0;
+        while let Some(drain) = self.drains.get_mut(at) {
             let busy = |epoch: &Epoch| self.owned.get(epoch).is_some_and(|owned| owned.ledger.unsettled() > 0);
-            if drain.epochs.iter().any(busy) {
-                return;
+            if drain.phase == Phase::Waiting && !drain.epochs.iter().any(busy) {
+                drain.quieten();
             }
-            drain.quieten();
-        }
-        if self.committing.is_some() {
-            return;
-        }
-        if drain.phase == Phase::Quiet {
-            drain.phase = Phase::Committing;
-            let epochs: Vec<Epoch> = drain.epochs.iter().copied().collect();
-            self.start_commit(&epochs);
-        }
-        if self.committing.is_none() && !self.may_commit_yet() {
-            self.end_drain();
+            if drain.phase == Phase::Quiet && self.committing.is_none() {
+                drain.phase = Phase::Committing;
+                let epochs: Vec<Epoch> = drain.epochs.iter().copied().collect();
+                self.start_commit(&epochs);
+            }
+            if self.is_done(at) {
+                let drain = self.drains.remove(at);
+                self.end_drain(drain);
+            } else {
+                at += 1;
+            }
         }
     }
 
-    /// Whether a commit of what is drained failed and may still be tried: the next tick of the loop does it.
-    fn may_commit_yet(&self) -> bool {
-        self.drain.as_ref().is_some_and(|drain| Instant::now() < drain.commit_by && self.is_uncommitted(drain))
+    /// Whether the last commit of a drain is through, or may not be tried any more: the next tick of the loop does that.
+    fn is_done(&self, at: usize) -> bool {
+        let is_out = self.committing.is_some();
+        self.drains.get(at).is_some_and(|drain| {
+            let may_commit_yet = Instant::now() < drain.commit_by && self.is_uncommitted(drain);
+            drain.phase == Phase::Committing && !is_out && !may_commit_yet
+        })
     }
 
     fn is_uncommitted(&self, drain: &Drain) -> bool {
@@ -132,9 +131,8 @@ where
         owned.any(|owned| owned.ledger.uncommitted().is_some())
     }
 
-    fn end_drain(&mut self) {
-        let Some(drain) = self.drain.take() else { return };
-        self.ran_out |= drain.released.is_empty() && self.is_uncommitted(&drain);
+    fn end_drain(&mut self, drain: Drain) {
+        self.ran_out |= drain.released.is_none() && self.is_uncommitted(&drain);
         for epoch in &drain.epochs {
             if let Some(owned) = self.owned.remove(epoch) {
                 owned.cancel.cancel();
@@ -147,7 +145,7 @@ where
             waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
             "partitions let go"
         );
-        for released in drain.released {
+        if let Some(released) = drain.released {
             self.vitals.metrics.rebalance_wait.record(waited);
             // Whoever asked may have stopped waiting; the partitions are let go either way.
             released.send(()).ok();
