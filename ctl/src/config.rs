@@ -9,8 +9,7 @@ use std::path::Path;
 use store::cql;
 
 /// Sections that only the services read.
-const OF_SERVICES: [&str; 9] =
-    ["enrich", "http", "limits", "log", "process", "redis", "shutdown", "sink", "telemetry"];
+const OF_SERVICES: [&str; 9] = ["enrich", "http", "limits", "log", "process", "redis", "shutdown", "sink", "telemetry"];
 
 /// The log of an installation: its topics and groups.
 #[derive(Clone, Debug)]

@@ -109,7 +109,11 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
         loop {
             match self.attempt(work, &[change]).await? {
                 Tried::Written => return Ok(false),
-                Tried::Again => continue,
+                // What the store took before that says nothing of what it takes behind it.
+                Tried::Again => {
+                    is_sound = false;
+                    continue;
+                }
                 Tried::Refused if is_sound => return Ok(true),
                 Tried::Refused => {}
             }
@@ -138,7 +142,10 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
                 Ok(if outcome.is_ok() { Tried::Written } else { Tried::Refused })
             }
             Err(error @ WriteError::Ambiguous(_)) => {
-                permit.ended(Outcome::Failed);
+                // Once a piece of work: a few users whose every try fails say nothing of how much the store takes.
+                if !work.has_failed() {
+                    permit.ended(Outcome::Failed);
+                }
                 work.failed(pass, &error);
                 Ok(Tried::Again)
             }

@@ -47,7 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Each goes to changes.pinned.v1 with the version, origin and id that it had: what is newer stays, and twice is once,
 /// so a replay that failed half-way is simply run again. With --as-new it goes to changes.raw.v1 as a change of now
 /// instead, the only way for `misplaced` and `change-too-old`; there twice is two changes. What is wrong with the data
-/// is put right with --edit. Of several letters of one record the newest is taken. A value that no topic would take
+/// is put right with --edit, once: two different changes at one place are merged value by value, so a second, other
+/// edit goes in --as-new. Of several letters of one change only the newest is looked at. A value that no topic would take
 /// (tw-dropped-bytes) is not kept and cannot be sent.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -172,21 +173,31 @@ impl Run<'_> {
         let mut tally = Tally::default();
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let mut letters = self.letters(&mut tally).await?;
-        while let Some((_, record)) = letters.next().await? {
-            match self.packer.pack(&record).await? {
+        loop {
+            let packed = match letters.next().await {
+                Ok(None) => break,
+                Ok(Some((_, record))) => self.packer.pack(&record).await,
+                Err(error) => Err(error),
+            };
+            match packed.map_err(|error| self.broken(&error.to_string(), &tally))? {
                 Ok(parcel) => {
                     bytes += parcel.outgoing.bytes();
                     batch.push(parcel.outgoing);
                 }
                 Err(left) => tally.leave(left),
             }
-            if batch.len() >= BATCH_LEN || bytes >= BATCH_BYTES {
+            if batch.len() >= self.batch_len() || bytes >= BATCH_BYTES {
                 self.write(&sink, &mut batch, &mut tally).await?;
                 bytes = 0;
             }
         }
         self.write(&sink, &mut batch, &mut tally).await?;
         Ok(tally)
+    }
+
+    /// A batch of which one record is refused is sent again record by record, which is harmless where twice is once.
+    fn batch_len(&self) -> usize {
+        if self.asked.as_new { 1 } else { BATCH_LEN }
     }
 
     async fn write(&self, sink: &KafkaSink, batch: &mut Vec<Outgoing>, tally: &mut Tally) -> Result<(), Error> {
@@ -206,7 +217,7 @@ impl Run<'_> {
 
     fn broken(&self, why: &str, tally: &Tally) -> Error {
         let next = if self.asked.as_new {
-            "those and up to 200 more would be sent twice if it is run again: look at the raw topic first"
+            "those and one more would be sent twice if it is run again: look at the raw topic first"
         } else {
             "run it again: what was sent is sent into the same place"
         };
@@ -256,23 +267,24 @@ impl Run<'_> {
             spans.iter_mut().zip(firsts).for_each(|(span, first)| span.from = first);
         }
         if !self.asked.which.is_empty() {
-            spans.retain(|span| self.asked.which.iter().any(|which| which.partition() == span.partition));
+            let lies_in = |which: &Which, span: &Span| which.partition().is_none_or(|only| only == span.partition);
+            spans.retain(|span| self.asked.which.iter().any(|which| lies_in(which, span)));
         }
         let until_ms = self.asked.until.map(|until| until.millis(now_ms));
-        let mut newest: BTreeMap<String, (i32, i64)> = BTreeMap::new();
+        // Over all letters, also those that were not asked for: one that was answered with another one is over.
+        let mut newest = BTreeMap::new();
         let mut reader = Reader::open(self.log.kafka(), &topic, &spans)?;
         while let Some(record) = reader.next().await? {
             let letter = Letter::of(&record);
             let is_early = until_ms.is_none_or(|until_ms| letter.at_ms < until_ms);
-            if is_early && self.filter.wants(&self.log, &letter, &record) {
-                tally.found += 1;
-                let at = (letter.partition, letter.offset);
-                if newest.insert(letter.change().to_owned(), at).is_some() {
-                    tally.copies += 1;
-                }
-            }
+            let is_wanted = is_early && self.filter.wants(&self.log, &letter, &record);
+            tally.found += u64::from(is_wanted);
+            let change = (letter.change().to_owned(), letter.version.clone(), record.key.clone());
+            let older = newest.insert(change, (is_wanted, (letter.partition, letter.offset)));
+            tally.copies += u64::from(older.is_some_and(|(was_wanted, _)| was_wanted));
         }
-        let chosen: BTreeSet<(i32, i64)> = newest.into_values().collect();
+        let chosen: BTreeSet<(i32, i64)> =
+            newest.into_values().filter(|(is_wanted, _)| *is_wanted).map(|(_, at)| at).collect();
         for span in &mut spans {
             let of_it =
                 || chosen.iter().filter(|(partition, _)| *partition == span.partition).map(|(_, offset)| *offset);

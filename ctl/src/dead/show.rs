@@ -37,7 +37,10 @@ impl Show {
     pub(super) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
         let topic = log.topic(topics::DEAD);
         let admin = Admin::new(log.kafka())?;
-        let partition = self.which.partition();
+        let partition = match &self.which {
+            Which::Letter { partition, .. } => *partition,
+            Which::Of(origin) => origin.partition(),
+        };
         let watermarks = admin.watermarks(&topic).await?;
         let Some(held) = watermarks.iter().find(|held| held.partition == partition) else {
             let last = watermarks.len().saturating_sub(1);

@@ -2,7 +2,7 @@
 
 use super::letter::Letter;
 use crate::config::Log;
-use schemas::Origin;
+use schemas::{Origin, topics};
 use std::str::FromStr;
 
 /// One letter by its own place, or all letters of a record.
@@ -27,11 +27,14 @@ impl FromStr for Which {
 }
 
 impl Which {
-    pub(super) fn partition(&self) -> i32 {
+    /// Where the letters lie, if that is known.
+    pub(super) fn partition(&self) -> Option<i32> {
         match self {
-            Self::Letter { partition, .. } => *partition,
-            // A letter lies in the partition of the record that was refused.
-            Self::Of(origin) => origin.partition(),
+            Self::Letter { partition, .. } => Some(*partition),
+            // A letter lies in the partition of the record that was refused. An origin elsewhere says nothing of that.
+            Self::Of(origin) => {
+                topics::ALL.iter().any(|topic| topic.name == origin.topic()).then(|| origin.partition())
+            }
         }
     }
 

@@ -108,10 +108,10 @@ impl Rows {
         let mut set = String::from("{");
         for (name, value) in pairs {
             let slot = match &name {
+                name if columns.ignored.contains(name) => continue,
                 name if *name == columns.key => &mut user_id,
                 name if *name == columns.tenant => &mut tenant,
                 name if *name == columns.time => &mut time,
-                name if columns.ignored.contains(name) => continue,
                 name => {
                     push(&mut set, name, &value);
                     continue;

@@ -33,7 +33,7 @@ impl Default for Config {
             credentials: None,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(7),
-            writes_in_flight_min: 4,
+            writes_in_flight_min: 16,
             writes_in_flight_max: 128,
         }
     }

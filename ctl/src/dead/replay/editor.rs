@@ -22,7 +22,7 @@ pub(super) struct Editor {
 
 /// A change as the command wrote it. Holds user data, so it has no `Debug`.
 pub(super) struct Edited {
-    /// `None` deletes the user of the key.
+    /// `None` deletes the user of the key, as the letter did.
     pub(super) value: Option<Bytes>,
     /// What the value says; the key must be the same.
     pub(super) user_id: Option<String>,

@@ -50,6 +50,10 @@ impl Packer {
             Ok(edited) => edited,
             Err(left) => return Ok(Err(left)),
         };
+        // A command that finds nothing to write often writes null. It may not make a deletion of what was none.
+        if edited.value.is_none() && content.is_some() {
+            return Ok(Err(Left::EditFailed));
+        }
         let key = edited.user_id.map(Bytes::from).or_else(|| record.key.clone());
         Ok(self.finish(record, key, edited.value, place))
     }

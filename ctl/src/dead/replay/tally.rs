@@ -51,7 +51,9 @@ impl Left {
             Self::NoPlace => "it has no place in history that may be; only --as-new, and sent twice it is two changes",
             Self::Unreadable => "its value is no change of any release; see `tidewater dead show`",
             Self::TooLarge => "no topic takes it; its producer must send less",
-            Self::EditFailed => "the --edit command failed over it, or wrote neither a JSON object nor null",
+            Self::EditFailed => {
+                "the --edit command failed over it, or wrote no change: a deletion is {\"op\":\"delete\", …}"
+            }
         }
     }
 }

@@ -175,8 +175,11 @@ async fn an_edit_puts_the_data_right_and_keeps_the_place() {
     let sent = packed(&packer(false, Some("sed s/nobody/ada@example.org/")), &record).await;
     assert_eq!(value(&sent)["set"]["email"], "ada@example.org");
     assert_eq!((header(&sent, headers::VERSION), header(&sent, headers::ID)), (Some(VERSION), Some(ID)));
-    let none = packed(&packer(false, Some("echo null")), &record).await;
-    assert_eq!((none.value, none.key), (None, record.key.clone()));
+    let nothing = left(&packer(false, Some("echo null")), &record).await;
+    assert_eq!(nothing, Left::EditFailed, "a command that finds nothing deletes nobody");
+    let delete = letter("too-large", "ada", None);
+    let none = packed(&packer(false, Some("cat")), &delete).await;
+    assert_eq!((none.value, none.key), (None, delete.key.clone()), "a deletion stays one");
     assert_eq!(left(&packer(false, Some("false")), &record).await, Left::EditFailed);
 }
 
