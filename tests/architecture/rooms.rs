@@ -29,7 +29,6 @@ pub(crate) const DOORS: &[(&str, &str)] = &[
     ("opentelemetry_sdk", "runtime"),
     ("opentelemetry-otlp", "runtime"),
     ("opentelemetry-prometheus", "runtime"),
-    ("tracing-opentelemetry", "runtime"),
 ];
 
 /// Dependencies whose default features are wanted, and why.

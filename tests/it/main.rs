@@ -12,8 +12,8 @@
     reason = "a test fails by panicking, and so does what it is built from"
 )]
 
-mod canary;
 mod brokers;
+mod canary;
 mod crash;
 mod ctl;
 mod fire;

@@ -27,17 +27,17 @@ struct Way {
 
 #[tokio::test]
 async fn with_partitions_shared_out_by_the_brokers_kills_and_rebalances_lose_nothing() {
-    survive("brokered", Way { protocol: "consumer", is_static: false }).await;
+    Box::pin(survive("brokered", Way { protocol: "consumer", is_static: false })).await;
 }
 
 #[tokio::test]
 async fn with_replicas_that_have_names_kills_and_restarts_lose_nothing() {
-    survive("named", Way { protocol: "classic", is_static: true }).await;
+    Box::pin(survive("named", Way { protocol: "classic", is_static: true })).await;
 }
 
 #[tokio::test]
 async fn with_both_kills_and_restarts_lose_nothing() {
-    survive("both", Way { protocol: "consumer", is_static: true }).await;
+    Box::pin(survive("both", Way { protocol: "consumer", is_static: true })).await;
 }
 
 async fn survive(name: &str, way: Way) {
