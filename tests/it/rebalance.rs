@@ -10,6 +10,7 @@ use tests::history::History;
 use tests::installation::Installation;
 use tests::process::Worker;
 use tests::stack::{Stack, asked};
+use tests::until;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -45,8 +46,31 @@ async fn replicas_come_and_go_under_load_and_only_what_a_kill_left_is_done_again
     drop(replicas);
 }
 
-/// A worker that always has records in flight: a batch of `enrich` takes a fifth of a second, and it commits once in a second, and `sink` writes one change
-/// at a time, with little waiting behind it. Nobody is too slow for the drain.
+/// The group shares out `raw` by itself, however many partitions of the idle `pinned` there are to balance it with (ADR 11).
+#[tokio::test]
+async fn a_second_validate_takes_its_share_of_raw() {
+    let home = Installation::build(&Stack::of_run(), "shared").await;
+    let mut replicas = vec![home.start("validate", &[])];
+    replicas[0].ready().await;
+    let mut history = History::new(12, home.name(), 50);
+    Box::pin(under_load(&home, &mut history, 100, async {
+        replicas.push(home.start("validate", &[]));
+        let has_shared = async || {
+            let share = replicas[1].metric("records_in_total").filter(|admitted| *admitted >= 20.0)?;
+            Some((share, replicas[0].metric("records_in_total")?))
+        };
+        let (_, before) = until("the second replica to have a share", Duration::from_secs(30), has_shared).await;
+        let goes_on = async || replicas[0].metric("records_in_total").filter(|admitted| *admitted >= before + 20.0);
+        until("the first replica to keep one", Duration::from_secs(30), goes_on).await;
+    }))
+    .await;
+    for replica in replicas {
+        assert_eq!(replica.leave().await, 0);
+    }
+}
+
+/// A worker that always has records in flight: a batch of `enrich` takes a fifth of a second, and it commits once in a
+/// second, and `sink` writes one change at a time, with little waiting behind it. Nobody is too slow for the drain.
 fn start(home: &Installation, worker: &'static str) -> Worker {
     let slow: &[(&str, &str)] = match worker {
         "enrich" => &[("KAFKA__LINGER", "200ms"), ("LIMITS__COMMIT_EVERY", "1s")],
@@ -58,7 +82,8 @@ fn start(home: &Installation, worker: &'static str) -> Worker {
     home.start(worker, &[&[("LIMITS__DRAIN", "10s"), ("KAFKA__SESSION_TIMEOUT", "3s")], slow].concat())
 }
 
-/// In each round a further replica of both workers comes, and the older one goes: in every other round it is killed. The exit codes of those that were asked, and who is there in the end.
+/// In each round a further replica of both workers comes, and the older one goes: in every other round it is killed. The
+/// exit codes of those that were asked, and who is there in the end.
 async fn scale(home: &Installation, rounds: usize, unsettled: &mut Unsettled) -> (Vec<i32>, VecDeque<[Worker; 2]>) {
     let both = || ["enrich", "sink"].map(|worker| start(home, worker));
     let mut replicas = VecDeque::from([both()]);

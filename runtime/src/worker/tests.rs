@@ -298,6 +298,27 @@ async fn a_revoke_of_stuck_work_ends_at_the_deadline_and_the_rest_is_read_again(
     assert_eq!(bench.stop().await.unwrap(), Ended::Drained);
 }
 
+/// I17.
+#[tokio::test(start_paused = true)]
+async fn of_two_revokes_side_by_side_neither_waits_for_the_other() {
+    let bench = bench(Limits::default(), Weather::default());
+    *bench.shelf.0.stuck.lock().unwrap() = Some("stuck".into());
+    bench.group.assign(&[place(0), place(1)]).await;
+    bench.append(0, "stuck", "a");
+    bench.append(1, "k", "b");
+    seconds(1).await;
+    let before = Instant::now();
+    let took = async |partition| {
+        bench.group.revoke(&[place(partition)]).await;
+        before.elapsed()
+    };
+    let (stuck, quick) = tokio::join!(took(0), took(1));
+    let (drain, moment) = (Limits::default().drain, Duration::from_millis(100));
+    assert!(quick < moment, "{quick:?} for what takes no time");
+    assert!(stuck >= drain && stuck < drain + moment, "{stuck:?} for what never ends");
+    assert_eq!((bench.committed(0), bench.committed(1)), (0, 1));
+}
+
 /// I7.
 #[tokio::test(start_paused = true)]
 async fn nothing_of_a_lost_partition_is_committed() {
