@@ -1,14 +1,13 @@
 //! Memory is bounded, however much waits.
 
-use bytes::Bytes;
 use runtime::kafka::{Config, KafkaSink, SinkConfig};
-use runtime::record::{Headers, Outgoing};
 use runtime::stage::Sink as _;
 use schemas::topics::partition_for;
-use schemas::{Change, FieldSet, FieldValue, Lane, Op, Origin, Row, Tenant, UserId, Version, headers, topics};
+use schemas::{Change, FieldSet, FieldValue, Lane, Op, Origin, Row, Tenant, UserId, Version, topics};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
+use tests::feed::enriched;
 use tests::history::Random;
 use tests::installation::Installation;
 use tests::process::Worker;
@@ -152,7 +151,7 @@ async fn write_backlog(home: &Installation, count: usize) -> Vec<Option<Version>
             version,
             origin: Origin::new(schemas::origin::RAW, partition, i64::try_from(at).unwrap()).unwrap(),
         };
-        batch.push(as_enriched(&codec, &change, partition));
+        batch.push(enriched(&codec, &change, PARTITIONS));
         if batch.len() == CHUNK || at + 1 == count {
             let refused = writer.write(&batch).await.unwrap();
             assert!(refused.is_empty());
@@ -160,16 +159,6 @@ async fn write_backlog(home: &Installation, count: usize) -> Vec<Option<Version>
         }
     }
     last
-}
-
-fn as_enriched(codec: &schemas::Codec, change: &Change, partition: i32) -> Outgoing {
-    let mut value = Vec::new();
-    codec.encode(change, &mut value).unwrap();
-    let mut headers = Headers::default();
-    headers.push_text(headers::ORIGIN, change.origin.to_string());
-    headers.push_text(headers::VERSION, change.version.to_string());
-    let key = Bytes::copy_from_slice(change.user_id.as_str().as_bytes());
-    Outgoing { partition, key: Some(key), value: Some(value.into()), headers }
 }
 
 fn user_name(user: usize) -> String {

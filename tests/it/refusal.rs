@@ -2,7 +2,8 @@
 
 use runtime::record::Outgoing;
 use schemas::{Change, FieldSet, FieldValue, Lane, Op, Origin, Row, Tenant, UserId, Version, headers, topics};
-use tests::installation::Installation;
+use tests::feed::enriched;
+use tests::installation::{Installation, PARTITIONS};
 use tests::stack::Stack;
 use uuid::Uuid;
 
@@ -25,12 +26,7 @@ fn change(home: &Installation, n: u8, field: &str, value: String) -> Outgoing {
         version: Version::at(now - 1_000_000 + i64::from(n) * 8, Lane::Live).unwrap(),
         origin: Origin::new(schemas::origin::RAW, 0, i64::from(n)).unwrap(),
     };
-    let mut bytes = Vec::new();
-    home.codec().encode(&change, &mut bytes).unwrap();
-    let mut record = home.feed(topics::ENRICHED).record(Some(USER.as_bytes()), Some(&bytes));
-    record.headers.push_text(headers::ORIGIN, change.origin.to_string());
-    record.headers.push_text(headers::VERSION, change.version.to_string());
-    record
+    enriched(&home.codec(), &change, PARTITIONS)
 }
 
 /// I8. An index makes Cassandra refuse long values; no change of the shipped profile is refused without one.

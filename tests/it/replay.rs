@@ -1,10 +1,11 @@
 //! Dead letters, sent once more.
 
 use runtime::record::Outgoing;
-use schemas::{Change, FieldSet, FieldValue, Lane, Op, Origin, Row, Tenant, UserId, Version, headers, topics};
+use schemas::{Change, FieldSet, FieldValue, Lane, Op, Origin, Row, Tenant, UserId, Version, topics};
 use serde_json::Value;
 use std::process::Output;
-use tests::installation::{Installation, told};
+use tests::feed::enriched;
+use tests::installation::{Installation, PARTITIONS, told};
 use tests::stack::Stack;
 use uuid::Uuid;
 
@@ -111,12 +112,7 @@ fn old_change(home: &Installation, user: &str) -> Outgoing {
         version: Version::at(now - 37 * DAY_MICROS, Lane::Live).unwrap(),
         origin: Origin::new(schemas::origin::RAW, 0, 1_000_000).unwrap(),
     };
-    let mut value = Vec::new();
-    home.codec().encode(&change, &mut value).unwrap();
-    let mut record = home.feed(topics::ENRICHED).record(Some(user.as_bytes()), Some(&value));
-    record.headers.push_text(headers::ORIGIN, change.origin.to_string());
-    record.headers.push_text(headers::VERSION, change.version.to_string());
-    record
+    enriched(&home.codec(), &change, PARTITIONS)
 }
 
 #[tokio::test]
@@ -125,7 +121,7 @@ async fn what_has_no_old_place_is_sent_as_a_change_of_now_and_only_when_told() {
     let _path = home.start_path();
     let feed = home.feed(topics::RAW);
     let mut mislaid = feed.of("mislaid", r#""op": "upsert", "set": {"name": "Ada"}"#);
-    mislaid.partition = (mislaid.partition + 1) % tests::installation::PARTITIONS;
+    mislaid.partition = (mislaid.partition + 1) % PARTITIONS;
     feed.send(&[mislaid]).await;
     home.feed(topics::ENRICHED).send(&[old_change(&home, "old")]).await;
     home.settled().await;

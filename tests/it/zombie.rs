@@ -1,10 +1,10 @@
 //! A deleted user stays deleted, also when Cassandra has forgotten the deletion.
 
-use runtime::record::Outgoing;
 use schemas::{Change, FieldSet, FieldValue, Lane, Op, Origin, Row, Tenant, UserId, Version, headers, topics};
 use std::time::Duration;
 use store::cql::Writer;
-use tests::installation::Installation;
+use tests::feed::enriched;
+use tests::installation::{Installation, PARTITIONS};
 use tests::stack::Stack;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -28,15 +28,6 @@ fn old_change(home: &Installation, user: &str) -> Change {
         version: Version::at(now - 37 * DAY_MICROS, Lane::Live).unwrap(),
         origin: Origin::new(schemas::origin::RAW, 0, 1_000_000).unwrap(),
     }
-}
-
-fn as_enriched(home: &Installation, change: &Change) -> Outgoing {
-    let mut value = Vec::new();
-    home.codec().encode(change, &mut value).unwrap();
-    let mut record = home.feed(topics::ENRICHED).record(Some(change.user_id.as_str().as_bytes()), Some(&value));
-    record.headers.push_text(headers::ORIGIN, change.origin.to_string());
-    record.headers.push_text(headers::VERSION, change.version.to_string());
-    record
 }
 
 #[tokio::test]
@@ -65,7 +56,7 @@ async fn a_change_older_than_the_deletions_that_cassandra_remembers_brings_nobod
     }
 
     let change = old_change(&home, dead);
-    home.feed(topics::ENRICHED).send(&[as_enriched(&home, &change)]).await;
+    home.feed(topics::ENRICHED).send(&[enriched(&home.codec(), &change, PARTITIONS)]).await;
     home.settled().await;
     let row = home.row(dead).await;
     assert!(!row.alive() && row.row == Row::default(), "the user stays deleted: {row:?}");

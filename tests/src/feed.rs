@@ -5,6 +5,7 @@ use runtime::kafka::{Config, KafkaSink, SinkConfig};
 use runtime::record::{Headers, Outgoing};
 use runtime::stage::Sink as _;
 use schemas::topics::partition_for;
+use schemas::{Change, Codec, headers};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -81,4 +82,16 @@ impl Feed {
         let value = format!(r#"{{"user_id": "{user}", {change}}}"#);
         self.record(Some(user.as_bytes()), Some(value.as_bytes()))
     }
+}
+
+/// A change as `enrich` puts it out, in the partition that its user belongs to.
+#[must_use]
+pub fn enriched(codec: &Codec, change: &Change, partitions: i32) -> Outgoing {
+    let mut value = Vec::new();
+    codec.encode(change, &mut value).expect("a change that the profile can hold");
+    let mut headers = Headers::default();
+    headers.push_text(headers::ORIGIN, change.origin.to_string());
+    headers.push_text(headers::VERSION, change.version.to_string());
+    let key = Bytes::copy_from_slice(change.user_id.as_str().as_bytes());
+    Outgoing { partition: partition_for(&key, partitions), key: Some(key), value: Some(value.into()), headers }
 }
