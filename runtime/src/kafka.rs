@@ -13,6 +13,7 @@ pub mod error;
 mod footing;
 pub mod group;
 mod launch;
+mod member;
 mod membership;
 pub mod plan;
 mod queue;

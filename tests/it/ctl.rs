@@ -200,6 +200,7 @@ async fn a_group_with_a_member_is_not_moved() {
         membership: Membership::default(),
         fetched_bytes: runtime::telemetry::Counter::default(),
         release_within: Duration::from_secs(1),
+        rejoin_after: runtime::kafka::source::REJOIN,
     };
     let health = Health::new();
     let heartbeat = health.heartbeat("poll", Duration::from_secs(30));

@@ -32,6 +32,7 @@ mod protocol;
 mod reader;
 mod rebalance;
 mod refusal;
+mod rejoin;
 mod replay;
 mod rewind;
 mod servers;

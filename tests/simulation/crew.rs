@@ -31,6 +31,9 @@ pub(crate) struct Crew {
 /// Beside the drain: a commit that is out, and one more.
 const RELEASE_SLACK: Duration = Duration::from_millis(60);
 
+/// What a commit that failed costs whoever waits for the next: the time between two, and that of the commit.
+const NEXT_COMMIT: Duration = Duration::from_millis(40);
+
 /// No commit that is late is later.
 const LATEST_COMMIT: Duration = Duration::from_millis(100);
 
@@ -120,9 +123,13 @@ impl Crew {
         let able = self.able(hop);
         let Some(from) = self.holder(hop, share).filter(|from| able.contains(from)) else { return Duration::ZERO };
         let shares = std::slice::from_ref(share);
+        let fence = self.members[from].fence.clone();
+        let failed_before = fence.failures(share);
         let waited = self.revoke(from, shares).await;
         let drain = self.limits.map_or(Duration::from_millis(120), |limits| limits.drain);
-        if waited > drain + RELEASE_SLACK {
+        // The last commit is tried until it is taken: each failure may cost its time, and nothing else may.
+        let commits = NEXT_COMMIT * (fence.failures(share) - failed_before);
+        if waited > drain + RELEASE_SLACK + commits {
             let what = format!("{hop:?} took {waited:?} to hand on a partition");
             self.world.audit.break_promise(Promise::ScaleSteps, what);
         }

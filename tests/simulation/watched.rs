@@ -23,6 +23,8 @@ struct Reading {
     head: i64,
     /// The last commit that was confirmed.
     confirmed: i64,
+    /// Commits of it that failed, whatever became of them, over all the times that it was held.
+    failures: u32,
     unsettled: BTreeMap<i64, usize>,
 }
 
@@ -43,6 +45,17 @@ impl Fence {
         }
     }
 
+    /// How many commits of it have failed.
+    pub(crate) fn failures(&self, place: &TopicPartition) -> u32 {
+        self.0.lock().unwrap().get(place).map_or(0, |reading| reading.failures)
+    }
+
+    fn fail(&self, place: &TopicPartition) {
+        if let Some(reading) = self.0.lock().unwrap().get_mut(place) {
+            reading.failures += 1;
+        }
+    }
+
     fn read(&self, record: &Record) {
         let mut partitions = self.0.lock().unwrap();
         let reading = partitions.entry(record.place.clone()).or_default();
@@ -57,7 +70,9 @@ impl Fence {
     }
 
     fn start(&self, place: &TopicPartition, head: i64) {
-        self.0.lock().unwrap().insert(place.clone(), Reading { head, confirmed: head, unsettled: BTreeMap::new() });
+        let mut partitions = self.0.lock().unwrap();
+        let failures = partitions.get(place).map_or(0, |reading| reading.failures);
+        partitions.insert(place.clone(), Reading { head, confirmed: head, failures, unsettled: BTreeMap::new() });
     }
 
     fn bytes(&self) -> usize {
@@ -189,7 +204,10 @@ impl Committer for WatchedCommitter {
             self.fence.committed(commit);
         }
         let sent: Vec<_> = commits.iter().map(|commit| (commit.place.clone(), commit.offset.0)).collect();
-        self.inner.commit(commits).await?;
+        if let Err(fault) = self.inner.commit(commits).await {
+            sent.iter().for_each(|(place, _)| self.fence.fail(place));
+            return Err(fault);
+        }
         sent.iter().for_each(|(place, offset)| self.fence.confirm(place, *offset));
         Ok(())
     }

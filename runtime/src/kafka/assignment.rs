@@ -36,6 +36,10 @@ pub(super) enum Notice {
     Failed(Fault),
     /// The client met an error; what it means is weighed by the source.
     Error(KafkaError),
+    /// The client is in its group.
+    Seated,
+    /// It is not, and says where it is instead.
+    Away(String),
 }
 
 /// What the poll thread knows of the worker it serves.
@@ -132,6 +136,7 @@ impl Context {
         let committed = self.patiently("committed offsets", || consumer.committed_offsets(ask.clone(), LOOK_UP))?;
         let mut resumes = Resumes::with_capacity(places.len());
         let mut first = TopicPartitionList::new();
+        let mut are_silent = false;
         for element in committed.elements() {
             element.error().map_err(|error| Fault::component("a committed offset cannot be read", error))?;
             let place = TopicPartition::new(element.topic(), element.partition());
@@ -140,11 +145,15 @@ impl Context {
             let ends = || consumer.fetch_watermarks(&place.topic, place.partition, LOOK_UP);
             let resume = match element.offset() {
                 Offset::Offset(offset) => {
-                    // A partition without a leader cannot tell, and must not keep the others waiting: an offset that is
-                    // gone is found on the first fetch, too.
-                    match ends() {
-                        Ok((low, high)) => self.check_range(&place, offset, low, high)?,
-                        Err(error) => warn!(%place, error = %error, "the ends of a partition are not known yet"),
+                    // A partition without a leader cannot tell, and must not keep the others waiting, nor the group: an
+                    // offset that is gone is found on the first fetch, too. After one silence no other is waited for.
+                    match (!are_silent).then(ends) {
+                        Some(Ok((low, high))) => self.check_range(&place, offset, low, high)?,
+                        Some(Err(error)) => {
+                            are_silent = true;
+                            warn!(%place, error = %error, "the ends of this and further partitions are not known yet");
+                        }
+                        None => {}
                     }
                     Resume { offset: Place(offset), metadata: element.metadata().to_owned() }
                 }
@@ -285,6 +294,14 @@ impl ClientContext for Context {
         let received = u64::try_from(statistics.rx_bytes).unwrap_or(0);
         let before = self.received.swap(received, Ordering::Relaxed);
         self.owner.fetched_bytes.add(received.saturating_sub(before));
+        let Some(group) = statistics.cgrp else { return };
+        let notice = if group.state == "up" && group.join_state == "steady" {
+            Notice::Seated
+        } else {
+            Notice::Away(format!("coordinator: {}, joining: {}", group.state, group.join_state))
+        };
+        // Said again soon if there is no room.
+        self.owner.notices.try_send(notice).ok();
     }
 }
 

@@ -1,5 +1,6 @@
 //! One worker of the path on real brokers: the same parts for every stage.
 
+use super::source::REJOIN;
 use super::{Cluster, KafkaSink, KafkaSource, SinkConfig, SourceConfig, sink};
 use crate::boot::Context;
 use crate::breaker::{Breaker, BreakerMetrics, Rule};
@@ -111,6 +112,7 @@ where
         membership: cluster.membership.clone(),
         fetched_bytes: vitals.metrics.fetched_bytes.clone(),
         release_within: limits.drain + GOODBYE,
+        rejoin_after: REJOIN,
     };
     let join = |own: SourceConfig, condition: &'static str, heartbeat: &'static str| {
         let condition = context.health.condition(condition, "no partition was assigned yet");

@@ -128,7 +128,7 @@ impl KafkaSink {
     }
 
     async fn send(&self, batch: &[Outgoing]) -> Result<(), Failure> {
-        let Some(breaker) = &self.breaker else { return self.deliver(batch).await };
+        let Some(breaker) = &self.breaker else { return self.deliver_alone(batch).await };
         let partition = batch.first().map_or(0, |item| item.partition);
         let is_failing = self.failing().contains(&partition);
         let mut work = breaker.work(u64::from(partition.unsigned_abs())).suspected(is_failing);
@@ -168,6 +168,17 @@ impl KafkaSink {
                 }
                 // Others are acknowledged: this partition's own trouble.
                 Err(_) => {}
+            }
+        }
+    }
+
+    /// Without a breaker there is one thing to watch: whether it takes too long.
+    async fn deliver_alone(&self, batch: &[Outgoing]) -> Result<(), Failure> {
+        let mut delivery = pin!(self.deliver(batch));
+        loop {
+            match timeout(self.stall, &mut delivery).await {
+                Ok(outcome) => return outcome,
+                Err(_) => self.give_up(),
             }
         }
     }
@@ -390,12 +401,13 @@ mod tests {
         let pauses = Pauses { min: Duration::from_millis(1), max: Duration::from_millis(1), seed: Some(1) };
         let condition = Health::new().condition("brokers", "");
         let breaker = Breaker::new(rule(Rule::new(pauses)), condition, BreakerMetrics::default());
-        let sink = KafkaSink::new(&nobody, own).unwrap().behind(breaker);
-        let sink = KafkaSink { stall: Duration::from_millis(10), ..sink };
-        let before = sink.producer();
-        let item = Outgoing { partition: 0, key: None, value: None, headers: Headers::default() };
-        let fault = timeout(Duration::from_secs(60), sink.write(&[item])).await.expect("it ends").unwrap_err();
-        assert!(matches!(fault, Fault::Transient(_)), "{fault:?}");
-        assert!(!Arc::ptr_eq(&before, &sink.producer()), "the next try has another producer");
+        let alone = || KafkaSink { stall: Duration::from_millis(10), ..KafkaSink::new(&nobody, own.clone()).unwrap() };
+        for sink in [alone().behind(breaker), alone()] {
+            let before = sink.producer();
+            let item = Outgoing { partition: 0, key: None, value: None, headers: Headers::default() };
+            let fault = timeout(Duration::from_secs(60), sink.write(&[item])).await.expect("it ends").unwrap_err();
+            assert!(matches!(fault, Fault::Transient(_)), "{fault:?}");
+            assert!(!Arc::ptr_eq(&before, &sink.producer()), "the next try has another producer");
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! The Kafka source: one poll thread for the group's events, one queue per partition for its records.
 //!
 //! With its queue split off, a partition that is not read stops alone, and `poll` serves events only. Rebalances are
-//! answered on the poll thread (`assignment.rs`), which may wait: heartbeats go on without it.
+//! answered on the poll thread (`assignment.rs`), which may wait: heartbeats go on without it. A client that does not find
+//! back into its group is replaced by another one (`member.rs`, ADR 13).
 
-use super::assignment::{Context, Notice, Owner};
+use super::assignment::{Context, Notice};
 use super::config::Config;
+use super::member::Member;
 use super::membership::{Membership, Seat};
 use super::queue::Queue;
 use crate::fault::{Cause, Exit, Fault};
@@ -14,13 +16,12 @@ use crate::source::{Commit, Committer, Demand, Event, Source};
 use crate::telemetry::Counter;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use rdkafka::{Offset, TopicPartitionList};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, warn};
+use tracing::warn;
 
 /// How a worker consumes.
 #[derive(Clone, Debug)]
@@ -40,17 +41,13 @@ pub struct SourceConfig {
     pub fetched_bytes: Counter,
     /// How long a revocation may wait for the worker, its last commit included.
     pub release_within: Duration,
+    /// A client that has not been in its group for so long is replaced; [`REJOIN`] unless a test is in a hurry.
+    pub rejoin_after: Duration,
 }
 
-/// Bytes that one partition's queue may hold, and that one fetch may add to it.
-const QUEUE_KBYTES: &str = "1024";
-const FETCH_BYTES: &str = "1048576";
-/// One answer of a broker, for all partitions together. Set by hand: the queue's bound would pull it down.
-const FETCH_ANSWER_BYTES: &str = "16777216";
-/// How long a full queue waits before it fetches again; the default of a second costs a third of the speed.
-const FETCH_BACKOFF_MS: &str = "20";
-/// How often the client says what it has received. Half a millisecond of work each time.
-const STATISTICS_MS: &str = "2000";
+/// Longer than any rebalance takes, and than the client's own time-out of a request, so that what heals by itself does.
+pub const REJOIN: Duration = Duration::from_secs(90);
+
 /// Records taken from one partition before the next one has its turn.
 const BURST: usize = 64;
 /// How often all queues are looked at although none has called.
@@ -60,19 +57,36 @@ const HEALED_AFTER: Duration = Duration::from_secs(10);
 
 /// A member of a consumer group.
 pub struct KafkaSource {
-    consumer: Arc<BaseConsumer<Context>>,
+    config: Config,
+    own: SourceConfig,
+    heartbeat: Arc<Heartbeat>,
     seat: Arc<Seat>,
-    notices: mpsc::Receiver<Notice>,
+    member: Member,
+    /// Whom commits go through.
+    desk: Arc<Mutex<Desk>>,
+    /// When the client was last known to be in its group.
+    seated: Instant,
+    /// Where it says it is, since then.
+    whereabouts: String,
     queues: Vec<Queue>,
     /// Queue that is read from, and how often it was in a row.
     turn: usize,
     run: usize,
     wake: Arc<Notify>,
     swept: Instant,
-    stop: Arc<AtomicBool>,
-    closed: Option<oneshot::Receiver<()>>,
     condition: Condition,
     troubled: Option<Instant>,
+}
+
+/// The client that commits now. A new one takes no commit before it has been given its partitions: one that was put
+/// together before is another life's.
+struct Desk {
+    consumer: Arc<BaseConsumer<Context>>,
+    is_open: bool,
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for KafkaSource {
@@ -87,53 +101,43 @@ impl KafkaSource {
     /// # Errors
     /// Fatal if the client cannot be made with this configuration.
     pub fn join(config: &Config, own: SourceConfig, condition: Condition, heartbeat: Heartbeat) -> Result<Self, Fault> {
-        let client = consumer_config(config, &own);
         let heartbeat = Arc::new(heartbeat);
-        let (notify, notices) = mpsc::channel(64);
-        let owner = Owner {
-            notices: notify,
-            runtime: tokio::runtime::Handle::current(),
-            group: own.group.clone(),
-            worker: own.worker,
-            only: own.only.clone(),
-            first_metadata: own.first_metadata.clone(),
-            release_within: own.release_within,
-            heartbeat: heartbeat.clone(),
-            fetched_bytes: own.fetched_bytes.clone(),
-        };
-        let bad = |error| Fault::Fatal {
-            exit: Exit::Config,
-            cause: Cause::with("the consumer cannot be made with these settings ([kafka])", error),
-        };
-        let consumer: BaseConsumer<Context> = client.create_with_context(Context::new(owner)).map_err(bad)?;
-        let consumer = Arc::new(consumer);
-        consumer.context().know(&consumer);
-        consumer.subscribe(&[&own.topic]).map_err(bad)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let (closed_tx, closed) = oneshot::channel();
-        let thread = PollThread { consumer: consumer.clone(), stop: stop.clone(), heartbeat };
-        std::thread::Builder::new()
-            .name("kafka-poll".into())
-            .spawn(move || {
-                thread.run();
-                // The source may have stopped waiting.
-                closed_tx.send(()).ok();
-            })
-            .map_err(|error| Fault::component("the poll thread cannot be started", error))?;
+        let member = Member::join(config, &own, &heartbeat)?;
+        let now = Instant::now();
         Ok(Self {
-            consumer,
-            seat: Arc::new(Seat { group: own.group, membership: own.membership }),
-            notices,
+            config: config.clone(),
+            seat: Arc::new(Seat { group: own.group.clone(), membership: own.membership.clone() }),
+            own,
+            heartbeat,
+            desk: Arc::new(Mutex::new(Desk { consumer: member.consumer.clone(), is_open: false })),
+            member,
+            seated: now,
+            whereabouts: String::new(),
             queues: Vec::new(),
             turn: 0,
             run: 0,
             wake: Arc::new(Notify::new()),
-            swept: Instant::now(),
-            stop,
-            closed: Some(closed),
+            swept: now,
             condition,
             troubled: None,
         })
+    }
+
+    /// Puts another client in the place of one that does not find back into the group. What it held is lost to it.
+    fn rejoin(&mut self) -> Result<Event, Fault> {
+        warn!(
+            group = self.own.group,
+            whereabouts = self.whereabouts,
+            out_secs = self.seated.elapsed().as_secs(),
+            "the client has not been in its group for long; another one joins in its place"
+        );
+        let partitions = self.queues.iter().map(|queue| queue.place().clone()).collect();
+        self.queues.clear();
+        let member = Member::join(&self.config, &self.own, &self.heartbeat)?;
+        *lock(&self.desk) = Desk { consumer: member.consumer.clone(), is_open: false };
+        std::mem::replace(&mut self.member, member).dismiss();
+        self.seated = Instant::now();
+        Ok(Event::Lost(partitions))
     }
 
     /// Turns what the poll thread saw into an event; `None` if it is no news to the worker.
@@ -147,6 +151,8 @@ impl KafkaSource {
                     self.queues.push(Queue::new(place.clone(), queue, self.wake.clone()));
                     assigned.push((place, resume));
                 }
+                lock(&self.desk).is_open = true;
+                self.seated = Instant::now();
                 self.well();
                 Ok(Some(Event::Assigned(assigned)))
             }
@@ -156,11 +162,28 @@ impl KafkaSource {
             }
             Notice::Lost(partitions) => {
                 partitions.iter().for_each(|place| self.drop_queue(place));
+                self.condition.waiting("the group has gone on without this member, which joins it again");
                 Ok(Some(Event::Lost(partitions)))
+            }
+            Notice::Seated => {
+                self.seated = Instant::now();
+                Ok(None)
+            }
+            Notice::Away(whereabouts) => {
+                self.whereabouts = whereabouts;
+                if self.is_away() {
+                    self.condition.waiting(format!("this member is not in its group ({})", self.whereabouts));
+                }
+                Ok(None)
             }
             Notice::Failed(fault) => Err(fault),
             Notice::Error(error) => self.weigh(error).map(|()| None),
         }
+    }
+
+    /// Whether it has been out of its group for longer than a rebalance takes.
+    fn is_away(&self) -> bool {
+        self.seated.elapsed() > self.own.release_within
     }
 
     fn drop_queue(&mut self, place: &TopicPartition) {
@@ -199,7 +222,7 @@ impl KafkaSource {
     /// What an error of the consumer means: an offset that is gone cannot heal, anything else is waited for.
     fn weigh(&mut self, error: KafkaError) -> Result<(), Fault> {
         // The client does nothing more for one that has met a fatal error, and tells of it by any code.
-        if let Some((code, _)) = self.consumer.client().fatal_error() {
+        if let Some((code, _)) = self.member.consumer.client().fatal_error() {
             return Err(self.seat.ended(Some(code), error));
         }
         match error.rdkafka_error_code() {
@@ -227,7 +250,9 @@ impl KafkaSource {
 
     fn well(&mut self) {
         self.troubled = None;
-        self.condition.ok();
+        if !self.is_away() {
+            self.condition.ok();
+        }
     }
 
     fn sweep(&mut self) {
@@ -248,7 +273,10 @@ impl Source for KafkaSource {
             if self.swept.elapsed() >= SWEEP {
                 self.sweep();
             }
-            while let Ok(notice) = self.notices.try_recv() {
+            if self.seated.elapsed() >= self.own.rejoin_after {
+                return self.rejoin().map(Some);
+            }
+            while let Ok(notice) = self.member.notices.try_recv() {
                 if let Some(event) = self.hear(notice)? {
                     return Ok(Some(event));
                 }
@@ -258,7 +286,7 @@ impl Source for KafkaSource {
             }
             let called = tokio::select! {
                 biased;
-                notice = self.notices.recv() => Some(notice),
+                notice = self.member.notices.recv() => Some(notice),
                 _ = timeout_at(self.swept + SWEEP, self.wake.notified()) => None,
             };
             match called {
@@ -274,65 +302,19 @@ impl Source for KafkaSource {
     }
 
     fn committer(&self) -> KafkaCommitter {
-        KafkaCommitter { consumer: self.consumer.clone(), seat: self.seat.clone() }
+        KafkaCommitter { desk: self.desk.clone(), seat: self.seat.clone() }
     }
 
     async fn close(mut self) {
         self.queues.clear();
-        self.stop.store(true, Ordering::Release);
-        let Some(mut closed) = self.closed.take() else { return };
-        loop {
-            tokio::select! {
-                _ = &mut closed => return,
-                Some(notice) = self.notices.recv() => {
-                    if let Notice::Revoking { released, .. } = notice {
-                        // The poll thread may have stopped waiting.
-                        released.send(()).ok();
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Serves the group's events until told to stop, then leaves the group.
-struct PollThread {
-    consumer: Arc<BaseConsumer<Context>>,
-    stop: Arc<AtomicBool>,
-    heartbeat: Arc<Heartbeat>,
-}
-
-impl PollThread {
-    fn run(self) {
-        let context = self.consumer.context();
-        while !self.stop.load(Ordering::Acquire) {
-            self.heartbeat.beat();
-            match self.consumer.poll(Duration::from_millis(100)) {
-                None => {}
-                Some(Ok(_)) => {
-                    context.tell(Notice::Failed(Fault::Fatal {
-                        exit: Exit::Component,
-                        cause: Cause::new("a record came past its partition's queue"),
-                    }));
-                    break;
-                }
-                Some(Err(error)) => context.tell(Notice::Error(error)),
-            }
-        }
-        if let Err(error) = self.consumer.close_queue() {
-            debug!(error = %error, "the consumer was closed before");
-            return;
-        }
-        while !self.consumer.closed() {
-            self.consumer.poll(Duration::from_millis(100));
-        }
+        self.member.leave().await;
     }
 }
 
 /// Commits through the consumer, never through its poll thread.
 #[derive(Clone)]
 pub struct KafkaCommitter {
-    consumer: Arc<BaseConsumer<Context>>,
+    desk: Arc<Mutex<Desk>>,
     seat: Arc<Seat>,
 }
 
@@ -344,7 +326,13 @@ impl std::fmt::Debug for KafkaCommitter {
 
 impl Committer for KafkaCommitter {
     async fn commit(&self, commits: Vec<Commit>) -> Result<(), Fault> {
-        let consumer = self.consumer.clone();
+        let consumer = {
+            let desk = lock(&self.desk);
+            if !desk.is_open {
+                return Err(Fault::transient("the member has no partitions to commit for"));
+            }
+            desk.consumer.clone()
+        };
         let outcome = tokio::task::spawn_blocking(move || {
             let mut list = TopicPartitionList::with_capacity(commits.len());
             for Commit { place, offset, metadata } in &commits {
@@ -361,20 +349,4 @@ impl Committer for KafkaCommitter {
             Err(_) => Err(Fault::Fatal { exit: Exit::Component, cause: Cause::new("a commit panicked") }),
         }
     }
-}
-
-fn consumer_config(config: &Config, own: &SourceConfig) -> ClientConfig {
-    let mut client = config.client_config();
-    client
-        .set("group.id", &own.group)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "error")
-        .set("queued.max.messages.kbytes", QUEUE_KBYTES)
-        .set("max.partition.fetch.bytes", FETCH_BYTES)
-        .set("fetch.max.bytes", FETCH_ANSWER_BYTES)
-        .set("fetch.queue.backoff.ms", FETCH_BACKOFF_MS)
-        .set("statistics.interval.ms", STATISTICS_MS);
-    own.membership.apply(&mut client);
-    client
 }
