@@ -1,5 +1,5 @@
 # What there is to do here, each thing in one line. What a machine needs for it is checked first, and installed where that is possible.
-.PHONY: demo test soak lint docs stack-up stack-down
+.PHONY: demo test soak bench lint docs stack-up stack-down
 
 # The whole path on real servers and real changes, and the proof that nothing was lost. ARGS="--repeat 20" or "--keep": more, or to look around.
 demo: ; @deploy/local/need demo && echo "demo: building; the first time takes about five minutes on two cores" >&2 && cargo build --quiet --locked --bins && "$${CARGO_TARGET_DIR:-target}/debug/tidewater" demo $(ARGS)
@@ -9,6 +9,9 @@ test: ; @deploy/local/test-run
 
 # The long forms: MINUTES (default 60) of faults on three nodes and three brokers, then the other PARTS; the result is tests/soak/<date>.json.
 soak: ; @deploy/local/soak-run
+
+# What it costs, beside bare client loops on the same servers: tables here, lines and plots in bench/results. About half an hour.
+bench: ; @deploy/local/bench-run $(ARGS)
 
 # Formatting, clippy, and the house tests: seconds once built.
 lint: ; @deploy/local/need build && cargo fmt --all --check && cargo clippy --quiet --locked --workspace --all-targets -- -D warnings && cargo test --quiet --locked -p tests --test architecture --test tidy

@@ -15,7 +15,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut table = String::from("&[\n");
     for name in names.iter().filter(|name| name.ends_with(".avsc")) {
         // By the place of the package at the time of compiling: a build that is kept may outlive the folder it was made in.
-        writeln!(table, "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/avro/history/{name}\"))),")?;
+        writeln!(
+            table,
+            "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/avro/history/{name}\"))),"
+        )?;
     }
     table.push_str("]\n");
     let out = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;

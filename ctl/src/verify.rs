@@ -18,10 +18,12 @@ mod history;
 mod place;
 mod reading;
 
+use crate::config::{self, Log, Store};
 use findings::Findings;
 use history::Outcomes;
 use runtime::kafka::Cluster;
 use std::collections::BTreeMap;
+use std::path::Path;
 use store::cql;
 
 /// The installation to be verified, at rest: what is still on its way counts as lost.
@@ -31,6 +33,19 @@ pub struct Subject {
     pub cassandra: cql::Config,
     /// Start of operation, microseconds since 1970-01-01; the one `validate` works with.
     pub floor_micros: i64,
+}
+
+impl Subject {
+    /// The installation that a configuration file and the environment describe.
+    ///
+    /// # Errors
+    /// With every problem of the configuration.
+    pub fn configured(file: &Path) -> Result<Self, crate::Error> {
+        let log: Log = config::load(Some(file))?;
+        let store: Store = config::load(Some(file))?;
+        let floor_micros = log.floor_micros()?;
+        Ok(Self { cluster: log.cluster, cassandra: store.cassandra, floor_micros })
+    }
 }
 
 /// What was found. The installation is proven if nothing is lost and nothing wrong.

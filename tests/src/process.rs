@@ -25,10 +25,10 @@ pub struct Worker {
 /// It belongs to another package, which cargo does not build for the sake of this one: `make test` does that first.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let deps = std::env::current_exe().expect("a test is a file");
-    let path = deps.ancestors().nth(2).expect("tests stand in deps").join(name);
-    assert!(path.is_file(), "{name} is not built: run `make test`, or `cargo build --workspace --bins --tests`");
-    path
+    let own = std::env::current_exe().expect("a program is a file");
+    // Tests stand in `deps`, below the binaries; a binary stands beside them.
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not built: run `make test`, or `cargo build --workspace --bins --tests`"))
 }
 
 /// Runs `tidewater` to its end.
@@ -53,6 +53,11 @@ impl Worker {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Everything it has logged.

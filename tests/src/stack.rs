@@ -62,6 +62,12 @@ impl Stack {
         assert!(output.status.success(), "{verb} {name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// The process group of a server.
+    #[must_use]
+    pub fn pid(&self, name: &str) -> u32 {
+        stack(&["server", "pid", name, "--dir", self.dir()]).trim().parse().expect("a number")
+    }
+
     /// What Cassandra's own tool answers. Takes some seconds: it is a JVM.
     #[must_use]
     pub fn nodetool(&self, arguments: &[&str]) -> String {

@@ -180,6 +180,26 @@ fn a_patch_sends_what_it_sets_null_for_what_it_clears_and_nothing_for_the_rest()
     assert_eq!(sent(&UPDATE, Statement::Cells(superseded)).unwrap(), expected);
 }
 
+/// What noise cannot move: values go from the change into the request, and nothing is made on the way.
+#[test]
+fn binding_takes_no_allocation() {
+    let mut patch = sample::change(Op::Patch, 80);
+    patch.set.set(0, FieldValue::Text("Ada".into()));
+    patch.set.set(1, FieldValue::Text("ada@example.org".into()));
+    let statement = merge(&[&patch])[0];
+    let specs = specs(&UPDATE);
+    let shape = shape(specs.iter(), &sample::columns()).unwrap();
+    let bound = Bound { shape: &shape, key: Key { tenant: "main", user_id: "ada" }, statement };
+    let context = RowSerializationContext::from_specs(&specs);
+    let mut buffer = Vec::with_capacity(4_096);
+    let found = allocation_counter::measure(|| {
+        buffer.clear();
+        bound.serialize(&context, &mut RowWriter::new(&mut buffer)).unwrap();
+    });
+    assert_eq!(found.count_total, 0, "{found:?}");
+    assert!(buffer.len() > 100);
+}
+
 #[test]
 fn a_row_delete_sends_its_version_and_the_key() {
     let erase = [(TIMESTAMP, Encoding::BigInt), ("tenant", Encoding::Text), ("user_id", Encoding::Text)];

@@ -1,0 +1,34 @@
+//! Measures the pipeline beside bare client loops that do the same I/O, on the same servers, in one run.
+//!
+//! The unit is CPU-seconds of a process per million changes; what is compared is the ratio to the bare loop, because
+//! machines differ and ratios hold. Every loop is a process of its own, so that what the system counts for it is its own.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures to be read"
+)]
+
+mod bare;
+mod change;
+mod command;
+mod cost;
+mod ground;
+mod latency;
+mod load;
+mod plot;
+mod recovery;
+mod report;
+mod run;
+mod table;
+mod watch;
+mod zipf;
+
+use clap::Parser as _;
+use command::{Outcome, say, show};
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    command::execute(command::Arguments::parse()).await
+}
