@@ -153,7 +153,7 @@ fn a_change_takes_no_more_allocations_than_it_did() {
     hold("group and merge (sink)", merged, MERGE);
 }
 
-const VALIDATE: Bound = Bound { hundredths: 2_950, bytes: 1_850 };
-const ENRICH: Bound = Bound { hundredths: 1_875, bytes: 1_600 };
-const DECODE: Bound = Bound { hundredths: 1_075, bytes: 760 };
+const VALIDATE: Bound = Bound { hundredths: 1_875, bytes: 1_650 };
+const ENRICH: Bound = Bound { hundredths: 1_250, bytes: 1_500 };
+const DECODE: Bound = Bound { hundredths: 950, bytes: 740 };
 const MERGE: Bound = Bound { hundredths: 540, bytes: 360 };

@@ -4,6 +4,7 @@
 //! each, and a commit twice a second of what is behind. Nothing here is a straw man: it is at-least-once, keeps the
 //! requests going, and is idiomatic. What it lacks is an order of history: two changes of one user that are out at the
 //! same time land as it happens, a record read twice comes with a newer timestamp, and so a deleted user may come back.
+#![allow(clippy::disallowed_methods, reason = "it stands alone, and knows nothing of the product's runtime")]
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};

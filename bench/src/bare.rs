@@ -17,9 +17,10 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use schemas::{Change, Codec, Profile, accept, headers};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::cache::{self, Invalidator, Key};
 use store::cql::{self, Keyspace, Session, Writer};
+use tokio::time::{Instant, timeout};
 
 /// What the loop does with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -196,16 +197,12 @@ impl Bare {
                     Outcome::Ok(runtime::Clock::system().now_ms() - appended_ms)
                 });
             }
-            match tokio::time::timeout(Duration::from_millis(5), out.next()).await {
-                Ok(Some(age)) => {
-                    count += 1;
-                    if self.ages.is_some() {
-                        ages.push(age?);
-                    } else {
-                        age?;
-                    }
+            if let Ok(Some(age)) = timeout(Duration::from_millis(5), out.next()).await {
+                count += 1;
+                let age = age?;
+                if self.ages.is_some() {
+                    ages.push(age);
                 }
-                Ok(None) | Err(_) => {}
             }
         }
         drop(out);

@@ -1,9 +1,9 @@
 //! Made-up changes of about 400 bytes: the same seed gives the same ones.
 
 use crate::zipf::Zipf;
+use ::tests::history::Random;
 use schemas::topics::partition_for;
 use std::fmt::Write as _;
-use tests::history::Random;
 
 /// What is made up.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -102,7 +102,7 @@ mod tests {
     fn a_process_that_works_has_used_time_and_memory() {
         let pid = std::process::id();
         let before = cpu(pid).unwrap();
-        let since = std::time::Instant::now();
+        let since = tokio::time::Instant::now();
         let mut sum = 0_u64;
         while since.elapsed() < Duration::from_millis(300) {
             sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));

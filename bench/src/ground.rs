@@ -4,10 +4,11 @@ use crate::Outcome;
 use crate::cost::{self, Cost};
 use runtime::kafka::{Committed, Config, Group};
 use schemas::topics;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tests::installation::{Installation, PATH};
 use tests::process::Worker;
 use tests::stack::Stack;
+use tokio::time::Instant;
 use tokio::time::sleep;
 
 /// As many as a new installation has.

@@ -18,10 +18,10 @@ use schemas::topics::{self, partition_for};
 use schemas::{Change, Codec, FieldValue, Lane, Op, Origin, Row, Tenant, UserId, Version, headers};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::cache::Key;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long each load is kept up, and how much of its start does not count.
 const LAST: Duration = Duration::from_secs(24);
@@ -120,7 +120,7 @@ async fn probe(ground: &Ground, run: &str) -> Outcome<(Quantiles, Quantiles)> {
     let reader = Arc::new(store::cql::Reader::prepare(&home.session, &profile).await?);
     let redis = redis::Client::open(home.stack.redis.as_str())?.get_multiplexed_async_connection().await?;
     let mut probes = JoinSet::new();
-    let since = tokio::time::Instant::now();
+    let since = Instant::now();
     let stamp = Clock::system().now_ms();
     let count = u32::try_from(LAST.as_millis() / EVERY.as_millis())?;
     for number in 0..count {

@@ -7,7 +7,8 @@ use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The load, and where it goes.
 #[derive(Clone, Debug, Args)]

@@ -142,77 +142,51 @@ fn most(groups: &[Group]) -> f64 {
 }
 
 fn stages(lines: &[Line]) -> Outcome<Option<String>> {
-    let groups: Vec<Group> = lines
-        .iter()
-        .filter_map(|line| match line {
-            Line::Stage(line) if line.bare != "itself" => Some(Group {
-                label: format!("{}, skew {}", line.stage, line.skew),
-                values: vec![line.cpu_s_per_million, line.bare_cpu_s_per_million],
-            }),
-            _ => None,
-        })
-        .collect();
-    if groups.is_empty() {
-        return Ok(None);
-    }
-    let frame = Frame::new(
-        "Cost by stage, beside a bare client loop",
-        "CPU-seconds per million changes",
-        &[("tidewater", OURS), ("bare loop", BARE)],
-        most(&groups),
-    )?;
-    frame.bars(&groups, &[OURS, BARE]).map(Some)
+    let of_stage = |line: &Line| {
+        let Line::Stage(line) = line else { return None };
+        let label = format!("{}, skew {}", line.stage, line.skew);
+        (line.bare != "itself")
+            .then(|| Group { label, values: vec![line.cpu_s_per_million, line.bare_cpu_s_per_million] })
+    };
+    let groups: Vec<Group> = lines.iter().filter_map(of_stage).collect();
+    let unit = "CPU-seconds per million changes";
+    drawn("Cost by stage, beside a bare client loop", unit, &[("tidewater", OURS), ("bare loop", BARE)], &groups)
 }
 
 fn latencies(lines: &[Line]) -> Outcome<Option<String>> {
     let of = |name: &str| -> Vec<(f64, f64)> {
-        let found = lines.iter().filter_map(|line| match line {
-            Line::Latency { loop_name, load, row, .. } if loop_name == name => Some((*load, row.p99)),
-            _ => None,
+        let found = lines.iter().filter_map(|line| {
+            let Line::Latency { loop_name, load, row, .. } = line else { return None };
+            (loop_name == name).then_some((*load, row.p99))
         });
         found.collect()
     };
     let (ours, bare) = (of("sink"), of("bare"));
-    let groups: Vec<Group> = ours
-        .iter()
-        .zip(&bare)
-        .map(|((load, ours), (_, bare))| Group {
-            label: format!("{:.0} % of the greatest speed", load * 100.0),
-            values: vec![*ours, *bare],
-        })
-        .collect();
-    if groups.is_empty() {
-        return Ok(None);
-    }
-    let frame = Frame::new(
-        "From the log to the row, 99 of 100 within",
-        "milliseconds",
-        &[("tidewater", OURS), ("bare loop", BARE)],
-        most(&groups),
-    )?;
-    frame.bars(&groups, &[OURS, BARE]).map(Some)
+    let both = ours.iter().zip(&bare).map(|((load, ours), (_, bare))| {
+        let label = format!("{:.0} % of the greatest speed", load * 100.0);
+        Group { label, values: vec![*ours, *bare] }
+    });
+    let groups: Vec<Group> = both.collect();
+    let series = [("tidewater", OURS), ("bare loop", BARE)];
+    drawn("From the log to the row, 99 of 100 within", "milliseconds", &series, &groups)
 }
 
 fn backlogs(lines: &[Line]) -> Outcome<Option<String>> {
-    let groups: Vec<Group> = lines
-        .iter()
-        .filter_map(|line| match line {
-            Line::Backlog { stage, changes, cpu_s_per_million, .. } if stage == "all three" => {
-                Some(Group { label: format!("{} changes", changes), values: vec![*cpu_s_per_million] })
-            }
-            _ => None,
-        })
-        .collect();
+    let of_all = |line: &Line| {
+        let Line::Backlog { stage, changes, cpu_s_per_million, .. } = line else { return None };
+        (stage == "all three").then(|| Group { label: format!("{changes} changes"), values: vec![*cpu_s_per_million] })
+    };
+    let groups: Vec<Group> = lines.iter().filter_map(of_all).collect();
+    let unit = "CPU-seconds per million changes, all three workers";
+    drawn("The whole path by backlog", unit, &[("tidewater", OURS)], &groups)
+}
+
+fn drawn(title: &str, unit: &str, series: &[(&str, &str)], groups: &[Group]) -> Outcome<Option<String>> {
     if groups.is_empty() {
         return Ok(None);
     }
-    let frame = Frame::new(
-        "The whole path by backlog",
-        "CPU-seconds per million changes, all three workers",
-        &[("tidewater", OURS)],
-        most(&groups),
-    )?;
-    frame.bars(&groups, &[OURS]).map(Some)
+    let colours: Vec<&str> = series.iter().map(|(_, colour)| *colour).collect();
+    Frame::new(title, unit, series, most(groups))?.bars(groups, &colours).map(Some)
 }
 
 #[cfg(test)]

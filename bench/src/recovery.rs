@@ -3,8 +3,8 @@
 use crate::Outcome;
 use crate::ground::{Ground, Part, Stage};
 use crate::report::Line;
-use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// Runs over a part that must be large enough that it is not done within two seconds.
 pub(crate) async fn measure(ground: &Ground, part: &Part) -> Outcome<Line> {

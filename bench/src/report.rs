@@ -157,23 +157,7 @@ pub(crate) fn tables(lines: &[Line]) -> String {
     let mut rest = String::new();
     for line in lines {
         match line {
-            Line::Stage(line) => stages.row([
-                line.stage.clone(),
-                format!("{}", line.skew),
-                line.changes.to_string(),
-                line.pairs.to_string(),
-                format!("{:.0}", line.changes_per_s),
-                format!("{:.2}", line.cpu_s_per_million),
-                format!("{:.2}", line.bare_cpu_s_per_million),
-                format!("{:.2}", line.ratio),
-                format!("{:.2}", line.ratio_min),
-                format!("{:.2}", line.ratio_max),
-                line.statements_per_1000.map_or_else(|| "-".into(), |count| format!("{count:.0}")),
-                format!("{:.1}", line.cassandra_cpu_s_per_million),
-                format!("{:.1}", line.bare_cassandra_cpu_s_per_million),
-                format!("{:.0}", line.rss_mib),
-                format!("{:.0}", line.bare_rss_mib),
-            ]),
+            Line::Stage(line) => stages.row(line.cells()),
             Line::Backlog { stage, skew, changes, cpu_s_per_million, changes_per_s, rss_mib } => backlogs.row([
                 stage.clone(),
                 format!("{skew}"),
@@ -182,47 +166,65 @@ pub(crate) fn tables(lines: &[Line]) -> String {
                 format!("{cpu_s_per_million:.2}"),
                 format!("{rss_mib:.0}"),
             ]),
-            Line::Latency { loop_name, load, changes_per_s, row, clean } => latencies.row([
-                loop_name.clone(),
-                format!("{:.0} %", load * 100.0),
-                format!("{changes_per_s:.0}"),
-                format!("{:.1}", row.p50),
-                format!("{:.1}", row.p99),
-                format!("{:.1}", row.p999),
-                format!("{:.1}", clean.p50),
-                format!("{:.1}", clean.p99),
-                format!("{:.1}", clean.p999),
-                row.count.to_string(),
-            ]),
-            Line::Recovery { first_record_s, zero_lag_after_kill_s, backlog } => {
-                rest += &format!(
-                    "first record after {first_record_s:.2} s; after a SIGKILL, with {backlog} before it, no lag after {zero_lag_after_kill_s:.2} s\n"
-                );
+            Line::Latency { loop_name, load, changes_per_s, row, clean } => {
+                let of = |quantiles: &Quantiles| [quantiles.p50, quantiles.p99, quantiles.p999].map(one);
+                let ([a, b, c], [d, e, f]) = (of(row), of(clean));
+                let load = format!("{:.0} %", load * 100.0);
+                let name = loop_name.clone();
+                latencies.row([name, load, format!("{changes_per_s:.0}"), a, b, c, d, e, f, row.count.to_string()]);
             }
-            Line::Load { changes, cpu_s_per_million } => {
-                rest += &format!("load generator: {cpu_s_per_million:.2} µs a change, of {changes}\n");
-            }
-            Line::Plain {
-                skew,
-                changes,
-                cpu_s_per_million,
-                cassandra_cpu_s_per_million,
-                rss_mib,
-                users,
-                wrong_rows,
-            } => {
-                rest += &format!(
-                    "plain, skew {skew}: {cpu_s_per_million:.2} µs a change, Cassandra {cassandra_cpu_s_per_million:.1}, {rss_mib:.0} MiB; \
-                     {wrong_rows} of {users} rows wrong after {changes} changes\n"
-                );
-            }
+            Line::Recovery { .. } | Line::Load { .. } | Line::Plain { .. } => rest += &sentence(line),
         }
     }
-    [stages.to_string(), backlogs.to_string(), latencies.to_string(), rest]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("\n")
+    let parts = [stages.to_string(), backlogs.to_string(), latencies.to_string(), rest];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn one(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+impl StageLine {
+    fn cells(&self) -> [String; 15] {
+        let two = |value: f64| format!("{value:.2}");
+        [
+            self.stage.clone(),
+            format!("{}", self.skew),
+            self.changes.to_string(),
+            self.pairs.to_string(),
+            format!("{:.0}", self.changes_per_s),
+            two(self.cpu_s_per_million),
+            two(self.bare_cpu_s_per_million),
+            two(self.ratio),
+            two(self.ratio_min),
+            two(self.ratio_max),
+            self.statements_per_1000.map_or_else(|| "-".into(), |count| format!("{count:.0}")),
+            one(self.cassandra_cpu_s_per_million),
+            one(self.bare_cassandra_cpu_s_per_million),
+            format!("{:.0}", self.rss_mib),
+            format!("{:.0}", self.bare_rss_mib),
+        ]
+    }
+}
+
+/// What stands in no table.
+fn sentence(line: &Line) -> String {
+    match line {
+        Line::Recovery { first_record_s, zero_lag_after_kill_s, backlog } => format!(
+            "first record after {first_record_s:.2} s; after a SIGKILL with {backlog} before it, no lag after \
+             {zero_lag_after_kill_s:.2} s\n"
+        ),
+        Line::Load { changes, cpu_s_per_million } => {
+            format!("load generator: {cpu_s_per_million:.2} µs a change, of {changes}\n")
+        }
+        Line::Plain { skew, changes, cpu_s_per_million, cassandra_cpu_s_per_million, rss_mib, users, wrong_rows } => {
+            format!(
+                "plain, skew {skew}: {cpu_s_per_million:.2} µs a change, Cassandra {cassandra_cpu_s_per_million:.1}, \
+                 {rss_mib:.0} MiB; {wrong_rows} of {users} rows wrong after {changes} changes\n"
+            )
+        }
+        Line::Stage(_) | Line::Backlog { .. } | Line::Latency { .. } => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,13 @@ use crate::{Outcome, latency, plot, recovery, say, show};
 use clap::Args;
 use schemas::topics;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tests::installation::told;
 use tokio::process::Command;
+use tokio::time::Instant;
 
 /// What is measured, and how much of it.
 #[derive(Clone, Debug, Args)]
@@ -56,7 +57,7 @@ impl Run {
             }
         }
         show(&tables(&results.lines));
-        let plots = plot::draw(&results.lines, self.out.parent().unwrap_or(std::path::Path::new(".")))?;
+        let plots = plot::draw(&results.lines, self.out.parent().unwrap_or_else(|| Path::new(".")))?;
         say(&format!("bench: {} and {} after {} s", self.out.display(), plots.join(", "), since.elapsed().as_secs()));
         Ok(())
     }

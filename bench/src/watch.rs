@@ -11,8 +11,9 @@ use runtime::kafka::{Admin, Group};
 use schemas::topics;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::process::Command;
+use tokio::time::Instant;
 use tokio::time::sleep;
 
 /// Which consumer, and what it consumes.

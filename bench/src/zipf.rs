@@ -1,6 +1,6 @@
 //! Users drawn by how much they change.
 
-use tests::history::Random;
+use ::tests::history::Random;
 
 /// User `i` of `n` is drawn with a probability in proportion to `1 / (i + 1)^skew`; skew 0 draws all alike.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use crate::profile::Profile;
 use crate::reject::{RejectCode, Rejection};
 use crate::topics::partition_for;
 use crate::{Change, Codec, Draft, FieldSet, Op, Origin, Row, Tenant, UserId, Version, json};
+use std::io::Write as _;
 use uuid::Uuid;
 
 /// Largest record `validate` takes: key, value and headers.
@@ -62,12 +63,13 @@ pub fn read(codec: &Codec, value: &[u8]) -> Result<Draft, Rejection> {
 /// # Errors
 /// `version-not-allowed`, `key-missing`, `user-id-invalid`, `key-mismatch`, `tenant-invalid`; `shape` for `set` in a
 /// delete, `unset` in a delete or an upsert, or a field in both; `derived-field`.
-pub fn accept(profile: &Profile, draft: Draft, place: Place<'_>) -> Result<Change, Rejection> {
+pub fn accept(profile: &Profile, mut draft: Draft, place: Place<'_>) -> Result<Change, Rejection> {
     if draft.version.is_some() {
         return Err(Rejection::at(RejectCode::VersionNotAllowed, "version"));
     }
     let key = place.key.ok_or_else(|| Rejection::new(RejectCode::KeyMissing))?;
-    let user_id = UserId::new(&draft.user_id).ok_or_else(|| Rejection::at(RejectCode::UserIdInvalid, "user_id"))?;
+    let user_id = UserId::of(std::mem::take(&mut draft.user_id));
+    let user_id = user_id.ok_or_else(|| Rejection::at(RejectCode::UserIdInvalid, "user_id"))?;
     if key != user_id.as_str().as_bytes() {
         return Err(Rejection::at(RejectCode::KeyMismatch, "user_id"));
     }
@@ -120,7 +122,13 @@ pub fn accept_null(place: Place<'_>) -> Result<Change, Rejection> {
 /// The id of a change that brought none: the same on every reading of its record.
 #[must_use]
 pub fn id_of(origin: &Origin) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("tidewater:{origin}").as_bytes())
+    // Longer than any origin: a topic's name has 249 bytes at most.
+    let mut text = [0; 320];
+    let mut left = &mut text[..];
+    let is_whole = write!(left, "tidewater:{origin}").is_ok();
+    debug_assert!(is_whole, "an origin has a greatest length");
+    let len = 320 - left.len();
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, text.get(..len).unwrap_or_default())
 }
 
 fn check_shape(profile: &Profile, draft: &Draft) -> Result<(), Rejection> {

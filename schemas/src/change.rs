@@ -1,6 +1,7 @@
 //! One event about one user.
 
 use crate::{FieldSet, Origin, Row, Version};
+use std::borrow::Cow;
 use std::fmt;
 use uuid::Uuid;
 
@@ -44,7 +45,7 @@ impl Change {
 
 /// `[a-z0-9][a-z0-9-]{0,62}`, `main` where a change names none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Tenant(Box<str>);
+pub struct Tenant(Cow<'static, str>);
 
 impl Tenant {
     /// `None` if `text` is not a tenant's name.
@@ -55,7 +56,7 @@ impl Tenant {
         let well_formed = (first.is_ascii_lowercase() || first.is_ascii_digit())
             && bytes.len() <= 63
             && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-');
-        well_formed.then(|| Self(text.into()))
+        well_formed.then(|| if text == MAIN { Self::default() } else { Self(Cow::Owned(text.to_owned())) })
     }
 
     #[must_use]
@@ -64,9 +65,12 @@ impl Tenant {
     }
 }
 
+/// Most changes are its, and none pays for it.
+const MAIN: &str = "main";
+
 impl Default for Tenant {
     fn default() -> Self {
-        Self("main".into())
+        Self(Cow::Borrowed(MAIN))
     }
 }
 
@@ -80,8 +84,17 @@ impl UserId {
     /// `None` if `text` is not a user id.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let well_formed = !text.is_empty() && text.len() <= Self::LEN_MAX && !text.chars().any(char::is_control);
-        well_formed.then(|| Self(text.into()))
+        Self::is_well_formed(text).then(|| Self(text.into()))
+    }
+
+    /// The same of a text that is done with.
+    #[must_use]
+    pub fn of(text: String) -> Option<Self> {
+        Self::is_well_formed(&text).then(|| Self(text.into()))
+    }
+
+    fn is_well_formed(text: &str) -> bool {
+        !text.is_empty() && text.len() <= Self::LEN_MAX && !text.chars().any(char::is_control)
     }
 
     #[must_use]

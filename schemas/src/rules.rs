@@ -119,8 +119,8 @@ fn formatted(format: Format, text: String) -> Option<String> {
         Format::Url => contact::url(&text),
         Format::Country => codes::country(text),
         Format::Currency => codes::currency(text),
-        Format::Locale => codes::locale(&text),
-        Format::TimeZone => codes::time_zone(&text),
+        Format::Locale => codes::locale(text),
+        Format::TimeZone => codes::time_zone(text),
         Format::Date => calendar::days_of(&text).map(|_| text),
         Format::Uuid => codes::uuid(text),
     }

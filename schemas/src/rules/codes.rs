@@ -25,19 +25,20 @@ pub(super) fn currency(mut text: String) -> Option<String> {
 }
 
 /// A BCP 47 tag in canonical case and order; `en_us` is `en-US`.
-pub(super) fn locale(text: &str) -> Option<String> {
-    let locale =
-        if text.contains('_') { Locale::try_from_str(&text.replace('_', "-")) } else { Locale::try_from_str(text) };
-    locale.ok().map(|locale| locale.to_string())
+pub(super) fn locale(text: String) -> Option<String> {
+    let text = if text.contains('_') { text.replace('_', "-") } else { text };
+    let locale = Locale::try_from_str(&text).ok()?;
+    Some(if locale.strict_cmp(text.as_bytes()).is_eq() { text } else { locale.to_string() })
 }
 
 /// A name of the IANA time zone database in its own spelling. An older name (`Asia/Calcutta`) stays that name.
-pub(super) fn time_zone(text: &str) -> Option<String> {
-    let zone = ZONES.get(text).ok()?;
+pub(super) fn time_zone(text: String) -> Option<String> {
+    let zone = ZONES.get(&text).ok()?;
     if zone.is_unknown() {
         return None;
     }
-    zone.iana_name().map(str::to_owned)
+    let name = zone.iana_name()?;
+    Some(if name == text { text } else { name.to_owned() })
 }
 
 /// The hyphenated form in lower case; braces, `urn:uuid:` and 32 bare digits are refused.
