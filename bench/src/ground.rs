@@ -26,6 +26,7 @@ pub(crate) struct Ground {
     pub(crate) home: Installation,
     pub(crate) kafka: Config,
     cassandra: u32,
+    broker: u32,
 }
 
 /// A part of a topic: where each partition starts and ends.
@@ -74,13 +75,17 @@ impl Ground {
     pub(crate) async fn new(name: &str) -> Outcome<Self> {
         let stack = Stack::of_run();
         let kafka = Config { brokers: stack.brokers.clone(), ..Config::default() };
-        let cassandra = stack.pid("cassandra-1");
+        let (cassandra, broker) = (stack.pid("cassandra-1"), stack.pid("kafka-1"));
         let home = Installation::build_wide(&stack, name, PARTITIONS).await.within(Duration::from_secs(24 * 3600));
-        Ok(Self { home, kafka, cassandra })
+        Ok(Self { home, kafka, cassandra, broker })
     }
 
     pub(crate) fn cassandra_cpu(&self) -> Outcome<f64> {
         cost::cpu_of_group(self.cassandra)
+    }
+
+    pub(crate) fn broker_cpu(&self) -> Outcome<f64> {
+        cost::cpu_of_group(self.broker)
     }
 
     /// Where each partition of a topic ends.

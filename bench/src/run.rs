@@ -141,7 +141,7 @@ impl Run {
         let ground = Ground::new(&format!("path{at}")).await?;
         load(&ground, changes, 0.99, 2).await?;
         let raw = ground.since(topics::RAW, vec![0; PARTITIONS as usize]).await;
-        let since = Instant::now();
+        let (cassandra, broker, since) = (ground.cassandra_cpu()?, ground.broker_cpu()?, Instant::now());
         let mut working = Vec::new();
         for stage in Stage::ALL {
             let from = Part { from: vec![0; PARTITIONS as usize], to: Vec::new() };
@@ -163,6 +163,8 @@ impl Run {
             worker.leave().await;
         }
         results.add(backlog("all three", changes, sum, wall, 0.0))?;
+        results.add(backlog("cassandra", changes, ground.cassandra_cpu()? - cassandra, wall, 0.0))?;
+        results.add(backlog("broker", changes, ground.broker_cpu()? - broker, wall, 0.0))?;
         say(&format!("bench: {changes} changes through all three: {:.2} µs each", sum / changes as f64 * 1e6));
         Ok(())
     }
@@ -224,7 +226,8 @@ pub(crate) fn bare(ground: &Ground, what: What, topic: &str, part: &Part) -> Out
     let home = &ground.home;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bare", what.get_name(), "--brokers", &ground.kafka.brokers, "--topic", &home.topic(topic)]);
-    command.args(["--from", &join(&part.from), "--to", &join(&part.to), "--out", &home.topic(topics::PINNED)]);
+    // What it carries on goes where no worker reads.
+    command.args(["--from", &join(&part.from), "--to", &join(&part.to), "--out", &home.topic(topics::DEAD)]);
     command.args([
         "--cassandra",
         &home.stack.cassandra.join(","),

@@ -1,17 +1,21 @@
 //! Any consumer of the log beside ours: what it costs, how far behind it is, and whether its rows are right in the end.
 
 use crate::cost;
-use crate::ground::{Ground, PARTITIONS, Stage};
+use crate::ground::{Ground, PARTITIONS};
 use crate::report::Line;
 use crate::run::load;
 use crate::{Outcome, say, show};
 use clap::Args;
 use ctl::verify::{self, Subject};
 use runtime::kafka::{Admin, Group};
-use schemas::topics;
+use runtime::record::Record;
+use schemas::{FieldValue, topics};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
+use store::cql::ProfileRow;
 use tokio::process::Command;
 use tokio::time::Instant;
 use tokio::time::sleep;
@@ -69,59 +73,71 @@ impl Watch {
     }
 }
 
-/// What a day's work costs over the same changes, and what it makes of the rows: `plain` reads the raw topic.
+/// What a day's work costs over the same changes, and how many users have another row in the end than they would have if
+/// it had done one change after the other: `plain` reads the raw topic.
 pub(crate) async fn plain(changes: u64, skew: f64) -> Outcome<Line> {
     let ground = Ground::new(&format!("plain{}", (skew * 100.0) as u64)).await?;
     load(&ground, changes, skew, 3).await?;
     let home = &ground.home;
+    let topic = home.topic(topics::RAW);
     let raw = ground.since(topics::RAW, vec![0; PARTITIONS as usize]).await;
-    // What must come out, by the pipeline itself and proved from the log; then the same table again by the plain loop.
-    for stage in Stage::ALL {
-        let part = ground.since(stage.input(), vec![0; PARTITIONS as usize]).await;
-        ground.drain(stage, "ours", &part).await?;
-    }
-    home.assert_proven().await;
-    let right = home.rows().await;
-    home.session.define(&format!("TRUNCATE \"{}\".profiles", home.name())).await?;
     let before = ground.cassandra_cpu()?;
-    let exe = std::env::current_exe()?.with_file_name("plain");
     let group = format!("{}.plain", home.name());
-    let mut command = Command::new(exe);
-    command.env("BROKERS", &ground.kafka.brokers).env("TOPIC", home.topic(topics::RAW)).env("GROUP", &group);
-    command
-        .env("CASSANDRA", home.stack.cassandra.join(","))
-        .env("KEYSPACE", home.name())
-        .env("REDIS", &home.stack.redis);
-    let mut child = command.stdin(Stdio::null()).kill_on_drop(true).spawn()?;
+    let mut command = Command::new(std::env::current_exe()?.with_file_name("plain"));
+    command.env("BROKERS", &ground.kafka.brokers).env("TOPIC", &topic).env("GROUP", &group);
+    command.env("CASSANDRA", home.stack.cassandra.join(",")).env("KEYSPACE", home.name());
+    command.env("REDIS", &home.stack.redis).stdin(Stdio::null()).kill_on_drop(true);
+    let mut child = command.spawn()?;
     let pid = child.id().ok_or("plain has ended")?;
     let group = Group::new(&ground.kafka, &group)?;
-    loop {
-        let committed = group.committed(&home.topic(topics::RAW), PARTITIONS).await?;
-        let done: i64 = committed.iter().flatten().map(|committed| committed.offset).sum();
-        if done >= raw.to.iter().sum() {
-            break;
+    while done(&group, &topic).await? < raw.to.iter().sum() {
+        if let Some(status) = child.try_wait()? {
+            return Err(format!("plain has ended: {status}").into());
         }
         sleep(Duration::from_millis(200)).await;
     }
     let (cpu, rss_mib) = (cost::cpu(pid)?, cost::peak_mib(pid)?);
     child.kill().await?;
     let cassandra = ground.cassandra_cpu()? - before;
+    let right = in_order(&home.records(topics::RAW).await)?;
     let rows = home.rows().await;
-    // Only what users see: a field that the pipeline derives or normalises is not held against it.
-    let email = home.profile.position("email").ok_or("no email")?;
-    let bio = home.profile.position("bio").ok_or("no bio")?;
-    let seen = |row: Option<&store::cql::ProfileRow>| {
-        row.filter(|row| row.alive()).map(|row| [email, bio].map(|at| row.row.get(at).cloned()))
+    let fields = ["email", "bio"].map(|name| home.profile.position(name));
+    let [Some(email), Some(bio)] = fields else { return Err("a profile without email or bio".into()) };
+    let text = |row: &ProfileRow, at: usize| match row.row.get(at) {
+        Some(FieldValue::Text(text)) => Some(text.clone()),
+        _ => None,
     };
-    let users = u64::try_from(right.len())?;
-    let wrong = right.iter().filter(|(user, row)| seen(Some(row)) != seen(rows.get(*user))).count();
+    let found = |user: &str| {
+        let row = rows.get(&("main".to_owned(), user.to_owned())).filter(|row| row.alive())?;
+        Some((text(row, email), text(row, bio)))
+    };
+    let wrong = right.iter().filter(|(user, row)| found(user) != **row).count();
     Ok(Line::Plain {
         skew,
         changes,
         cpu_s_per_million: cpu / changes as f64 * 1e6,
         cassandra_cpu_s_per_million: cassandra / changes as f64 * 1e6,
         rss_mib,
-        users,
+        users: u64::try_from(right.len())?,
         wrong_rows: u64::try_from(wrong)?,
     })
+}
+
+async fn done(group: &Group, topic: &str) -> Outcome<i64> {
+    Ok(group.committed(topic, PARTITIONS).await?.iter().flatten().map(|committed| committed.offset).sum())
+}
+
+/// E-mail and text of a user who is there.
+type Row = Option<(Option<String>, Option<String>)>;
+
+/// What the plain loop's own statements come to one after the other.
+fn in_order(records: &[Record]) -> Outcome<BTreeMap<String, Row>> {
+    let mut users = BTreeMap::new();
+    for record in records {
+        let change: Value = serde_json::from_slice(record.value.as_deref().unwrap_or_default())?;
+        let text = |name: &str| change["set"][name].as_str().map(str::to_owned);
+        let user = change["user_id"].as_str().ok_or("a change without a user")?.to_owned();
+        users.insert(user, (change["op"] != "delete").then(|| (text("email"), text("bio"))));
+    }
+    Ok(users)
 }
