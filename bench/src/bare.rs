@@ -97,7 +97,7 @@ impl Bare {
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", format!("{}.bare", self.topic))
             .set("enable.auto.commit", "false")
-            .set("queued.max.messages.kbytes", "16384")
+            .set("queued.max.messages.kbytes", "12288")
             .set("max.partition.fetch.bytes", "1048576")
             .set("fetch.max.bytes", "16777216")
             .set("fetch.queue.backoff.ms", "20");
@@ -133,7 +133,7 @@ impl Bare {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("compression.type", "lz4")
-            .set("linger.ms", "5")
+            .set("linger.ms", "2")
             .set("queue.buffering.max.kbytes", "32768");
         let producer: BaseProducer = client.create()?;
         let (len, mut count) = (self.part().len(), 0);
@@ -197,11 +197,15 @@ impl Bare {
                     Outcome::Ok(runtime::Clock::system().now_ms() - appended_ms)
                 });
             }
-            if let Ok(Some(age)) = timeout(Duration::from_millis(5), out.next()).await {
+            // As many as are there, then the log again.
+            while let Ok(Some(age)) = timeout(Duration::from_millis(1), out.next()).await {
                 count += 1;
                 let age = age?;
                 if self.ages.is_some() {
                     ages.push(age);
+                }
+                if out.len() < self.in_flight / 2 {
+                    break;
                 }
             }
         }

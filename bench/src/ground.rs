@@ -137,8 +137,21 @@ impl Ground {
         Ok(())
     }
 
+    /// Waits until Cassandra has done what was left to it: flushes and compactions of what came before.
+    pub(crate) async fn settle(&self) -> Outcome<()> {
+        for _ in 0..30 {
+            let before = self.cassandra_cpu()?;
+            sleep(Duration::from_millis(500)).await;
+            if self.cassandra_cpu()? - before < 0.05 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// What it costs one worker alone to read a part, from its start to its last commit.
     pub(crate) async fn drain(&self, stage: Stage, run: &str, part: &Part) -> Outcome<Cost> {
+        self.settle().await?;
         let (before, since) = (self.cassandra_cpu()?, Instant::now());
         let (worker, group) = self.start(stage, run, part).await?;
         self.finish(stage, &group, part).await?;

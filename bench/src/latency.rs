@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(1);
 /// A probe that is not there by now has this age.
 const LATEST: Duration = Duration::from_secs(20);
 
+/// An offset that no partition reaches, and a dozen of which can be added.
+const FAR: i64 = 1 << 56;
+
 /// Measures one loop at one load. `records` are written again and again at `rate` a second beside the probes.
 pub(crate) async fn measure(
     ground: &Ground,
@@ -59,10 +62,13 @@ pub(crate) async fn measure(
         }
         _ => {
             // It ends when it is killed, for nobody knows what it will have been fed.
-            let endless = Part { to: vec![i64::MAX; start.from.len()], from: start.from };
+            let endless = Part { to: vec![FAR; start.from.len()], from: start.from };
             let mut child = bare(ground, What::Store, topics::ENRICHED, &endless)?.spawn()?;
             sleep(Duration::from_secs(3)).await;
             let both = tokio::join!(feeding, probing);
+            if let Some(status) = child.try_wait()? {
+                return Err(format!("the bare loop has ended: {status}").into());
+            }
             child.kill().await?;
             both
         }

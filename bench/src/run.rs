@@ -81,9 +81,15 @@ impl Run {
                     Some(output) => ground.ends(output).await,
                     None => Vec::new(),
                 };
-                let ours = ground.drain(stage, &format!("r{round}"), &part).await?;
                 let what = [What::Transform, What::Carry, What::Store][stage as usize];
-                let bare = self.bare(&ground, what, stage.input(), &part).await?;
+                // By turns the first: what one leaves to the servers must not always be the other's.
+                let (ours, bare) = if round % 2 == 0 {
+                    let ours = ground.drain(stage, &format!("r{round}"), &part).await?;
+                    (ours, self.bare(&ground, what, stage.input(), &part).await?)
+                } else {
+                    let bare = self.bare(&ground, what, stage.input(), &part).await?;
+                    (ground.drain(stage, &format!("r{round}"), &part).await?, bare)
+                };
                 say(&format!(
                     "bench: skew {skew}, round {round}, {}: {:.2} µs, bare {:.2}, {:.0} and {:.0} a second",
                     stage.worker(),
@@ -170,6 +176,7 @@ impl Run {
     }
 
     async fn bare(&self, ground: &Ground, what: What, topic: &str, part: &Part) -> Outcome<Cost> {
+        ground.settle().await?;
         let before = ground.cassandra_cpu()?;
         let output = bare(ground, what, topic, part)?.output().await?;
         let told: Value = serde_json::from_str(&told(&output))?;

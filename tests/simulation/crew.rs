@@ -34,6 +34,9 @@ const RELEASE_SLACK: Duration = Duration::from_millis(60);
 /// What a commit that failed costs whoever waits for the next: the time between two, and that of the commit.
 const NEXT_COMMIT: Duration = Duration::from_millis(40);
 
+/// The last commit is not tried for longer.
+const COMMITS_MAX: Duration = Duration::from_secs(5);
+
 /// No commit that is late is later.
 const LATEST_COMMIT: Duration = Duration::from_millis(100);
 
@@ -128,7 +131,7 @@ impl Crew {
         let waited = self.revoke(from, shares).await;
         let drain = self.limits.map_or(Duration::from_millis(120), |limits| limits.drain);
         // The last commit is tried until it is taken: each failure may cost its time, and nothing else may.
-        let commits = NEXT_COMMIT * (fence.failures(share) - failed_before);
+        let commits = (NEXT_COMMIT * (fence.failures(share) - failed_before)).min(COMMITS_MAX);
         if waited > drain + RELEASE_SLACK + commits {
             let what = format!("{hop:?} took {waited:?} to hand on a partition");
             self.world.audit.break_promise(Promise::ScaleSteps, what);

@@ -18,7 +18,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -58,6 +58,8 @@ pub(super) struct Owner {
     pub(super) heartbeat: Arc<Heartbeat>,
     /// Bytes that the brokers have sent.
     pub(super) fetched_bytes: Counter,
+    /// Whether a member without partitions says that it is in its group.
+    pub(super) is_idle_told: bool,
 }
 
 /// The consumer's context: the rebalance callback and the client's log.
@@ -67,6 +69,7 @@ pub(crate) struct Context {
     owner: Owner,
     /// Bytes that this client had received when it last said so; the counter may be shared with another client.
     received: AtomicU64,
+    is_answering: AtomicBool,
 }
 
 /// Bound on one look-up at the brokers.
@@ -78,13 +81,18 @@ type Resumes = HashMap<TopicPartition, Resume>;
 
 impl Context {
     pub(super) fn new(owner: Owner) -> Self {
-        Self { me: OnceLock::new(), owner, received: AtomicU64::new(0) }
+        Self { me: OnceLock::new(), owner, received: AtomicU64::new(0), is_answering: AtomicBool::new(false) }
     }
 
     /// Must be called once, before the consumer subscribes.
     pub(super) fn know(&self, me: &Arc<BaseConsumer<Self>>) {
         let first = self.me.set(Arc::downgrade(me)).is_ok();
         debug_assert!(first, "a context serves one consumer");
+    }
+
+    /// Whether a rebalance is being answered. Bounded, and until then the client cannot say where it is.
+    pub(super) fn is_answering(&self) -> bool {
+        self.is_answering.load(Ordering::Acquire)
     }
 
     /// Called on the poll thread only. If the source is gone, nobody needs to know any more.
@@ -252,6 +260,14 @@ impl Context {
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        self.is_answering.store(true, Ordering::Release);
+        self.answer(consumer, err, list);
+        self.is_answering.store(false, Ordering::Release);
+    }
+}
+
+impl Context {
+    fn answer(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
         if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             if list.count() == 0 {
                 if let Err(error) = self.take_on(consumer, list) {
@@ -295,7 +311,9 @@ impl ClientContext for Context {
         let before = self.received.swap(received, Ordering::Relaxed);
         self.owner.fetched_bytes.add(received.saturating_sub(before));
         let Some(group) = statistics.cgrp else { return };
-        let notice = if group.state == "up" && group.join_state == "steady" {
+        // A member that the brokers have given nothing yet stays at `init`, and cannot be told from one on its way.
+        let is_idle = !self.owner.is_idle_told && group.join_state == "init";
+        let notice = if group.state == "up" && (group.join_state == "steady" || is_idle) {
             Notice::Seated
         } else {
             Notice::Away(format!("coordinator: {}, joining: {}", group.state, group.join_state))

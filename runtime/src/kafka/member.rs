@@ -46,6 +46,7 @@ impl Member {
             release_within: own.release_within,
             heartbeat: heartbeat.clone(),
             fetched_bytes: own.fetched_bytes.clone(),
+            is_idle_told: own.membership.is_idle_told(),
         };
         let bad = |error| Fault::Fatal {
             exit: Exit::Config,
@@ -70,14 +71,18 @@ impl Member {
         Ok(Self { consumer, notices, stop, closed })
     }
 
+    /// Whether it is giving partitions out or taking them back at this moment.
+    pub(super) fn is_answering(&self) -> bool {
+        self.consumer.context().is_answering()
+    }
+
     /// Lets go of a client that is good for nothing: it may take its time to end, and nobody waits for it.
     pub(super) fn dismiss(self) {
         let Self { consumer, stop, closed, notices } = self;
-        // Before the thread stops, so that it is the thread that ends the client, which may take long.
-        drop(consumer);
+        // Before the thread stops, so that it is the thread that ends the client, which may take long; a notice may hold
+        // the client, too. Nobody hears what it still has to say, and whoever asks for its partitions has them at once.
+        drop((closed, notices, consumer));
         stop.store(true, Ordering::Release);
-        // Nobody hears what it still has to say, and whoever asks for its partitions has them at once.
-        drop((closed, notices));
     }
 
     /// Leaves the group, and lets go of whatever it asks for.

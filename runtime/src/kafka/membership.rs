@@ -91,6 +91,19 @@ impl Membership {
         Self { protocol: self.protocol, instance_id }
     }
 
+    /// How long a member that is gone keeps its place, as far as it is known here.
+    pub(super) fn session(&self) -> Duration {
+        match self.protocol {
+            Protocol::Classic { session_timeout } => session_timeout,
+            Protocol::Consumer => Duration::ZERO,
+        }
+    }
+
+    /// Whether the client says of a member without partitions that it is in its group.
+    pub(super) fn is_idle_told(&self) -> bool {
+        matches!(self.protocol, Protocol::Classic { .. })
+    }
+
     /// Sets what of it the client must know. What `consumer` leaves to the brokers must not even be named to the client.
     pub(super) fn apply(&self, client: &mut ClientConfig) {
         match self.protocol {

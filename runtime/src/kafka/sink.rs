@@ -133,11 +133,12 @@ impl KafkaSink {
         let is_failing = self.failing().contains(&partition);
         let mut work = breaker.work(u64::from(partition.unsigned_abs())).suspected(is_failing);
         let mut pass: Option<Pass<'_>> = Some(work.pass().await);
-        let mut delivery = pin!(self.deliver(batch));
+        let producer = self.producer();
+        let mut delivery = pin!(self.deliver(&producer, batch));
         let since = Instant::now();
         loop {
             if since.elapsed() >= self.stall {
-                self.give_up();
+                self.give_up(&producer);
             }
             let acknowledged = self.answers.acknowledged.load(Ordering::Relaxed);
             match timeout(SILENCE, &mut delivery).await {
@@ -174,33 +175,34 @@ impl KafkaSink {
 
     /// Without a breaker there is one thing to watch: whether it takes too long.
     async fn deliver_alone(&self, batch: &[Outgoing]) -> Result<(), Failure> {
-        let mut delivery = pin!(self.deliver(batch));
+        let producer = self.producer();
+        let mut delivery = pin!(self.deliver(&producer, batch));
         loop {
             match timeout(self.stall, &mut delivery).await {
                 Ok(outcome) => return outcome,
-                Err(_) => self.give_up(),
+                Err(_) => self.give_up(&producer),
             }
         }
     }
 
     /// Ends what is out with an error, so that it is tried again by a producer made anew. What of it was written after all
     /// is written twice, in the same bytes.
-    fn give_up(&self) {
+    fn give_up(&self, producer: &Producer) {
         warn!(topic = self.topic, "a write is not acknowledged for long; the producer is given up");
-        self.producer().purge(PurgeConfig::default().queue().inflight());
+        producer.purge(PurgeConfig::default().queue().inflight());
     }
 
-    async fn deliver(&self, batch: &[Outgoing]) -> Result<(), Failure> {
-        let producer = self.producer();
+    async fn deliver(&self, producer: &Arc<Producer>, batch: &[Outgoing]) -> Result<(), Failure> {
         let flight = Arc::new(Flight::default());
         for item in batch {
             flight.out.fetch_add(1, Ordering::AcqRel);
             let mut record = to_record(&self.topic, item, flight.clone());
             while let Err((error, back)) = producer.send(record) {
-                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                // What is out may have failed meanwhile: then the batch is tried again as a whole.
+                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) || flight.has_failed() {
                     flight.land(Some(error));
                     flight.wait().await;
-                    return Err(self.judge(&producer, flight.error()));
+                    return Err(self.judge(producer, flight.error()));
                 }
                 record = back;
                 sleep(QUEUE_FULL_PAUSE).await;
@@ -209,7 +211,7 @@ impl KafkaSink {
         flight.wait().await;
         match flight.error() {
             None => Ok(()),
-            error => Err(self.judge(&producer, error)),
+            error => Err(self.judge(producer, error)),
         }
     }
 
@@ -337,6 +339,10 @@ impl Flight {
         while self.out.load(Ordering::Acquire) > 0 {
             self.landed.notified().await;
         }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     fn error(&self) -> Option<KafkaError> {

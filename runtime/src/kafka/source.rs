@@ -66,8 +66,12 @@ pub struct KafkaSource {
     desk: Arc<Mutex<Desk>>,
     /// When the client was last known to be in its group.
     seated: Instant,
+    /// Whether it was when it last said where it is.
+    is_member: bool,
     /// Where it says it is, since then.
     whereabouts: String,
+    /// What it is being asked to hand on: its queues are gone, and the worker may still commit it.
+    letting_go: Vec<TopicPartition>,
     queues: Vec<Queue>,
     /// Queue that is read from, and how often it was in a row.
     turn: usize,
@@ -112,7 +116,9 @@ impl KafkaSource {
             desk: Arc::new(Mutex::new(Desk { consumer: member.consumer.clone(), is_open: false })),
             member,
             seated: now,
+            is_member: false,
             whereabouts: String::new(),
+            letting_go: Vec::new(),
             queues: Vec::new(),
             turn: 0,
             run: 0,
@@ -131,8 +137,9 @@ impl KafkaSource {
             out_secs = self.seated.elapsed().as_secs(),
             "the client has not been in its group for long; another one joins in its place"
         );
-        let partitions = self.queues.iter().map(|queue| queue.place().clone()).collect();
-        self.queues.clear();
+        let held = self.queues.drain(..).map(|queue| queue.place().clone());
+        let partitions = held.chain(self.letting_go.drain(..)).collect();
+        self.is_member = false;
         let member = Member::join(&self.config, &self.own, &self.heartbeat)?;
         *lock(&self.desk) = Desk { consumer: member.consumer.clone(), is_open: false };
         std::mem::replace(&mut self.member, member).dismiss();
@@ -142,6 +149,8 @@ impl KafkaSource {
 
     /// Turns what the poll thread saw into an event; `None` if it is no news to the worker.
     fn hear(&mut self, notice: Notice) -> Result<Option<Event>, Fault> {
+        // What it says next, it says behind the hand-over.
+        self.letting_go.clear();
         match notice {
             Notice::Assigned(partitions) => {
                 let mut assigned = Vec::with_capacity(partitions.len());
@@ -152,25 +161,31 @@ impl KafkaSource {
                     assigned.push((place, resume));
                 }
                 lock(&self.desk).is_open = true;
-                self.seated = Instant::now();
+                self.sit();
                 self.well();
                 Ok(Some(Event::Assigned(assigned)))
             }
             Notice::Revoking { partitions, released } => {
                 partitions.iter().for_each(|place| self.drop_queue(place));
+                self.letting_go.clone_from(&partitions);
                 Ok(Some(Event::Revoking { partitions, released }))
             }
             Notice::Lost(partitions) => {
                 partitions.iter().for_each(|place| self.drop_queue(place));
+                self.is_member = false;
                 self.condition.waiting("the group has gone on without this member, which joins it again");
                 Ok(Some(Event::Lost(partitions)))
             }
             Notice::Seated => {
-                self.seated = Instant::now();
+                self.sit();
+                if self.troubled.is_none() {
+                    self.well();
+                }
                 Ok(None)
             }
             Notice::Away(whereabouts) => {
                 self.whereabouts = whereabouts;
+                self.is_member = false;
                 if self.is_away() {
                     self.condition.waiting(format!("this member is not in its group ({})", self.whereabouts));
                 }
@@ -179,6 +194,17 @@ impl KafkaSource {
             Notice::Failed(fault) => Err(fault),
             Notice::Error(error) => self.weigh(error).map(|()| None),
         }
+    }
+
+    fn sit(&mut self) {
+        self.seated = Instant::now();
+        self.is_member = true;
+    }
+
+    /// How long a client may be out of its group: others may have to be waited for until their session ends, and each may
+    /// take its time to hand on.
+    fn patience(&self) -> Duration {
+        self.own.rejoin_after + self.own.membership.session() + 2 * self.own.release_within
     }
 
     /// Whether it has been out of its group for longer than a rebalance takes.
@@ -250,7 +276,7 @@ impl KafkaSource {
 
     fn well(&mut self) {
         self.troubled = None;
-        if !self.is_away() {
+        if self.is_member {
             self.condition.ok();
         }
     }
@@ -273,13 +299,17 @@ impl Source for KafkaSource {
             if self.swept.elapsed() >= SWEEP {
                 self.sweep();
             }
-            if self.seated.elapsed() >= self.own.rejoin_after {
-                return self.rejoin().map(Some);
-            }
             while let Ok(notice) = self.member.notices.try_recv() {
                 if let Some(event) = self.hear(notice)? {
                     return Ok(Some(event));
                 }
+            }
+            if self.member.is_answering() {
+                // It says nothing of where it is meanwhile, and is where it has to be.
+                self.seated = Instant::now();
+            }
+            if self.seated.elapsed() >= self.patience() {
+                return self.rejoin().map(Some);
             }
             if let Some(event) = self.read(demand)? {
                 return Ok(Some(event));
@@ -326,13 +356,14 @@ impl std::fmt::Debug for KafkaCommitter {
 
 impl Committer for KafkaCommitter {
     async fn commit(&self, commits: Vec<Commit>) -> Result<(), Fault> {
-        let consumer = {
+        let own = {
             let desk = lock(&self.desk);
             if !desk.is_open {
                 return Err(Fault::transient("the member has no partitions to commit for"));
             }
             desk.consumer.clone()
         };
+        let consumer = own.clone();
         let outcome = tokio::task::spawn_blocking(move || {
             let mut list = TopicPartitionList::with_capacity(commits.len());
             for Commit { place, offset, metadata } in &commits {
@@ -345,6 +376,10 @@ impl Committer for KafkaCommitter {
         .await;
         match outcome {
             Ok(Ok(())) => Ok(()),
+            // Of a client that has been replaced nothing is the worker's affair any more.
+            Ok(Err(error)) if !Arc::ptr_eq(&own, &lock(&self.desk).consumer) => {
+                Err(Fault::Transient(Cause::with("the member has been replaced", error)))
+            }
             Ok(Err(error)) => Err(self.seat.refused_commit(error)),
             Err(_) => Err(Fault::Fatal { exit: Exit::Component, cause: Cause::new("a commit panicked") }),
         }
