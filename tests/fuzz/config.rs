@@ -100,9 +100,12 @@ fn secrets() -> Vec<(OsString, OsString)> {
     SECRETS.map(|name| (name.into(), SECRET.into())).into()
 }
 
-/// Without the comments, which say where a value came from.
+/// Without the comments, which say where a value came from, and in the order of the alphabet: in the client's own section
+/// what the environment brings stands behind what the file has, and before it once it is printed.
 fn bare(printed: &str) -> Vec<&str> {
-    printed.lines().map(|line| line.split("  # ").next().unwrap_or_default()).collect()
+    let mut lines: Vec<&str> = printed.lines().map(|line| line.split("  # ").next().unwrap_or_default()).collect();
+    lines.sort_unstable();
+    lines
 }
 
 impl Target for Configurations {
