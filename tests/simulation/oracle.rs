@@ -46,6 +46,21 @@ pub(crate) fn row_of(mut entries: Vec<Entry>) -> Option<ProfileRow> {
     row
 }
 
+/// Where a raw change stands that the store refuses by itself.
+pub(crate) fn receipt_of_poison(entry: &Entry) -> Option<(i32, i64)> {
+    let is_poison = entry.planned.deed == Deed::Poison && !entry.name.is_pinned;
+    is_poison.then_some((entry.name.partition, entry.name.offset))
+}
+
+/// Whether a row is the wanted one. What the store refuses depends on what is merged with it: of a refused change whose
+/// field a newer one took over in the same merge the receipt is left, and is as true as any.
+pub(crate) fn agrees(row: &ProfileRow, want: &ProfileRow, poisons: &[(i32, i64)]) -> bool {
+    let receipt = row.partition.zip(row.offset);
+    let is_of_poison = receipt.is_some_and(|receipt| poisons.contains(&receipt));
+    row == want
+        || (is_of_poison && ProfileRow { partition: want.partition, offset: want.offset, ..row.clone() } == *want)
+}
+
 fn write(row: &mut Row, fields: &[(&'static str, Value)], version: Version) {
     for (name, value) in fields {
         put(row, name, value.clone());

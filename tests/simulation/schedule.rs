@@ -5,7 +5,7 @@ use crate::broker::BrokerClock;
 use crate::cassandra::{GC_GRACE_MS, Mood};
 use crate::crew::Crew;
 use crate::dice::Dice;
-use crate::oracle::row_of;
+use crate::oracle::{agrees, receipt_of_poison, row_of};
 use crate::path::{Hop, Storm, World};
 use crate::plan::{Entry, Place, Planned, Producer, START_MS};
 use crate::promise::{Broken, Promise};
@@ -153,9 +153,12 @@ impl Scene {
         audit.close();
         for user in &self.users {
             let entries = audit.known().entries_of(user);
+            let receipts: Vec<_> = entries.iter().filter_map(receipt_of_poison).collect();
             let want = row_of(entries);
             for (row, is_purged) in cassandra.every_quorum(user).into_iter().flatten() {
-                if Some(&row) == want.as_ref() || (want.is_none() && row == ProfileRow::default()) {
+                if want.as_ref().is_some_and(|want| agrees(&row, want, &receipts))
+                    || (want.is_none() && row == ProfileRow::default())
+                {
                     continue;
                 }
                 audit.tell(|| format!("{user} is {row:#?}\nand must be {want:#?}"));
