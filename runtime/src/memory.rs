@@ -111,6 +111,8 @@ struct Group {
     commit: Option<(Offset, String)>,
     /// The member that may commit.
     owner: u64,
+    /// How often it was given to somebody: who gets it back commits nothing of the time before, however late.
+    term: u64,
 }
 
 impl MemoryLog {
@@ -195,7 +197,9 @@ impl MemoryGroup {
     /// Gives partitions to the member; from now on only it may commit them.
     pub async fn assign(&self, places: &[TopicPartition]) {
         for place in places {
-            self.log.state().groups.entry((self.group.clone(), place.clone())).or_default().owner = self.member;
+            let mut state = self.log.state();
+            let group = state.groups.entry((self.group.clone(), place.clone())).or_default();
+            (group.owner, group.term) = (self.member, group.term + 1);
         }
         self.order(Order::Assign(places.to_vec())).await;
     }
@@ -344,13 +348,16 @@ pub struct MemoryCommitter {
 impl Committer for MemoryCommitter {
     async fn commit(&self, commits: Vec<Commit>) -> Result<(), Fault> {
         let Self { log, group: name, member, .. } = self.clone();
+        let term =
+            |at: &Commit| log.state().groups.get(&(name.clone(), at.place.clone())).map_or(0, |group| group.term);
+        let terms: Vec<u64> = commits.iter().map(term).collect();
         self.weather
             .pass(Operation::Commit, move || {
                 let mut state = log.state();
-                for Commit { place, offset, metadata } in commits {
+                for (Commit { place, offset, metadata }, term) in commits.into_iter().zip(terms) {
                     let group = state.groups.entry((name.clone(), place)).or_default();
-                    if group.owner != member {
-                        return Err(Fault::transient("another member owns the partition"));
+                    if group.owner != member || group.term != term {
+                        return Err(Fault::transient("another member owns the partition, or did meanwhile"));
                     }
                     group.commit = Some((offset, metadata));
                 }
