@@ -6,16 +6,15 @@
 
 use crate::cost;
 use crate::ground::Part;
+use crate::load::hand_over;
 use crate::{Outcome, show};
 use clap::{Args, ValueEnum};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use schemas::{Change, Codec, Profile, accept, headers};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use store::cache::{self, Invalidator, Key};
@@ -63,9 +62,6 @@ pub(crate) struct Bare {
     /// Requests that are out at a time
     #[arg(long, default_value_t = 256)]
     pub(crate) in_flight: usize,
-    /// Where to write how long each record took from the log to the row, in milliseconds, one a line
-    #[arg(long)]
-    pub(crate) ages: Option<PathBuf>,
 }
 
 impl Bare {
@@ -148,17 +144,10 @@ impl Bare {
                 What::Carry => drop(std::hint::black_box(change(&codec, &message)?)),
                 What::Consume | What::Store => continue,
             }
-            let mut record = BaseRecord::to(&self.out).partition(message.partition());
+            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.out).partition(message.partition());
             record.key = message.key();
             record.payload = message.payload();
-            let mut record: BaseRecord<'_, [u8], [u8]> = record;
-            while let Err((error, back)) = producer.send(record) {
-                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                    return Err(error.into());
-                }
-                producer.poll(Duration::from_millis(5));
-                record = back;
-            }
+            hand_over(&producer, record)?;
             if count % 1_000 == 0 {
                 producer.poll(Duration::ZERO);
             }
@@ -182,37 +171,29 @@ impl Bare {
         let consumer = self.consumer()?;
         let (len, mut count, mut read) = (self.part().len(), 0, 0);
         let mut out = FuturesUnordered::new();
-        let mut ages = Vec::new();
         while count < len {
             while read < len && out.len() < self.in_flight {
                 let wait = if out.is_empty() { Duration::from_millis(10) } else { Duration::ZERO };
                 let Some(message) = self.next(&consumer, wait)? else { break };
                 read += 1;
                 let change = change(&codec, &message)?;
-                let appended_ms = message.timestamp().to_millis().unwrap_or_default();
                 let (writer, cache) = (&writer, &cache);
                 out.push(async move {
                     writer.write(&[&change]).await?;
                     cache.delete(&[Key::of(&change)]).await?;
-                    Outcome::Ok(runtime::Clock::system().now_ms() - appended_ms)
+                    Outcome::Ok(())
                 });
             }
             // As many as are there, then the log again.
-            while let Ok(Some(age)) = timeout(Duration::from_millis(1), out.next()).await {
+            while let Ok(Some(written)) = timeout(Duration::from_millis(1), out.next()).await {
+                written?;
                 count += 1;
-                let age = age?;
-                if self.ages.is_some() {
-                    ages.push(age);
-                }
                 if out.len() < self.in_flight / 2 {
                     break;
                 }
             }
         }
         drop(out);
-        if let Some(path) = &self.ages {
-            std::fs::write(path, ages.iter().map(|age| format!("{age}\n")).collect::<String>())?;
-        }
         consumer.commit(&self.offsets(&self.to)?, CommitMode::Sync)?;
         Ok(count)
     }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use tests::installation::{Installation, PATH};
 use tests::process::Worker;
 use tests::stack::Stack;
-use tokio::time::Instant;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// As many as a new installation has.
 pub(crate) const PARTITIONS: i32 = 12;
@@ -96,6 +95,11 @@ impl Ground {
     /// What was written to a topic since it ended at `from`.
     pub(crate) async fn since(&self, topic: &str, from: Vec<i64>) -> Part {
         Part { to: self.ends(topic).await, from }
+    }
+
+    /// All that a topic has.
+    pub(crate) async fn whole(&self, topic: &str) -> Part {
+        self.since(topic, vec![0; PARTITIONS as usize]).await
     }
 
     /// Starts a worker with a group of its own that reads `part` and whatever comes behind it.

@@ -6,6 +6,7 @@ use crate::{Outcome, show};
 use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::ToBytes;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -91,18 +92,28 @@ impl Load {
                 }
             }
             let made = maker.next()?;
-            let mut record = BaseRecord::to(&self.topic).partition(made.partition).key(&made.user).payload(&made.json);
-            while let Err((error, back)) = producer.send(record) {
-                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                    return Err(error.into());
-                }
-                producer.poll(Duration::from_millis(10));
-                record = back;
-            }
+            let record = BaseRecord::to(&self.topic).partition(made.partition).key(&made.user).payload(&made.json);
+            hand_over(&producer, record)?;
             if sent % 1_000 == 0 {
                 producer.poll(Duration::ZERO);
             }
         }
         Ok(producer.flush(Duration::from_secs(120))?)
     }
+}
+
+/// Gives a record to the client, however long its queue is full.
+pub(crate) fn hand_over<K, P>(producer: &BaseProducer, mut record: BaseRecord<'_, K, P>) -> Outcome<()>
+where
+    K: ToBytes + ?Sized,
+    P: ToBytes + ?Sized,
+{
+    while let Err((error, back)) = producer.send(record) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+            return Err(error.into());
+        }
+        producer.poll(Duration::from_millis(5));
+        record = back;
+    }
+    Ok(())
 }

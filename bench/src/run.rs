@@ -71,7 +71,7 @@ impl Run {
         let ground = Ground::new(&format!("pairs{}", (skew * 100.0) as u64)).await?;
         let line = load(&ground, self.changes, skew, 1).await?;
         results.add(line)?;
-        let raw = ground.since(topics::RAW, vec![0; PARTITIONS as usize]).await;
+        let raw = ground.whole(topics::RAW).await;
         let (mut found, mut consume) = (vec![Vec::new(); Stage::ALL.len()], Vec::new());
         // The first round warms JVMs, page caches and connections, and does not count.
         for round in 0..=self.pairs {
@@ -125,7 +125,7 @@ impl Run {
             return Ok(());
         }
         if self.takes("recovery") {
-            let whole = ground.since(topics::ENRICHED, vec![0; PARTITIONS as usize]).await;
+            let whole = ground.whole(topics::ENRICHED).await;
             results.add(recovery::measure(ground, &whole).await?)?;
         }
         if self.takes("latency") {
@@ -146,7 +146,7 @@ impl Run {
     async fn path(&self, at: usize, changes: u64, results: &mut Results) -> Outcome<()> {
         let ground = Ground::new(&format!("path{at}")).await?;
         load(&ground, changes, 0.99, 2).await?;
-        let raw = ground.since(topics::RAW, vec![0; PARTITIONS as usize]).await;
+        let raw = ground.whole(topics::RAW).await;
         let (cassandra, broker, since) = (ground.cassandra_cpu()?, ground.broker_cpu()?, Instant::now());
         let mut working = Vec::new();
         for stage in Stage::ALL {
@@ -157,7 +157,7 @@ impl Run {
         for (stage, (_, group)) in &working {
             ground.finish(*stage, group, &part).await?;
             if let Some(output) = stage.output() {
-                part = ground.since(output, vec![0; PARTITIONS as usize]).await;
+                part = ground.whole(output).await;
             }
         }
         let wall = since.elapsed();

@@ -18,8 +18,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
-use tokio::time::Instant;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Which consumer, and what it consumes.
 #[derive(Clone, Debug, Args)]
@@ -49,8 +48,7 @@ impl Watch {
         let cpu = |pids: &[u32]| pids.iter().map(|pid| cost::cpu(*pid)).sum::<Outcome<f64>>();
         let (since, before, mut start) = (Instant::now(), cpu(&self.pid)?, None);
         loop {
-            let committed = group.committed(&topic, partitions).await?;
-            let done: i64 = committed.iter().flatten().map(|committed| committed.offset).sum();
+            let done = done(&group, &topic, partitions).await?;
             let end: i64 = admin.watermarks(&topic).await?.iter().map(|held| held.high).sum();
             let start = *start.get_or_insert(done);
             let (used, changes) = (cpu(&self.pid)? - before, done - start);
@@ -81,7 +79,7 @@ pub(crate) async fn plain(changes: u64, skew: f64) -> Outcome<Line> {
     load(&ground, changes, skew, 3).await?;
     let home = &ground.home;
     let topic = home.topic(topics::RAW);
-    let raw = ground.since(topics::RAW, vec![0; PARTITIONS as usize]).await;
+    let raw = ground.whole(topics::RAW).await;
     let before = ground.cassandra_cpu()?;
     let group = format!("{}.plain", home.name());
     let mut command = Command::new(std::env::current_exe()?.with_file_name("plain"));
@@ -91,7 +89,7 @@ pub(crate) async fn plain(changes: u64, skew: f64) -> Outcome<Line> {
     let mut child = command.spawn()?;
     let pid = child.id().ok_or("plain has ended")?;
     let group = Group::new(&ground.kafka, &group)?;
-    while done(&group, &topic).await? < raw.to.iter().sum() {
+    while done(&group, &topic, PARTITIONS).await? < raw.to.iter().sum() {
         if let Some(status) = child.try_wait()? {
             return Err(format!("plain has ended: {status}").into());
         }
@@ -114,8 +112,9 @@ pub(crate) async fn plain(changes: u64, skew: f64) -> Outcome<Line> {
     })
 }
 
-async fn done(group: &Group, topic: &str) -> Outcome<i64> {
-    Ok(group.committed(topic, PARTITIONS).await?.iter().flatten().map(|committed| committed.offset).sum())
+/// How many records of a topic a group has behind it.
+async fn done(group: &Group, topic: &str, partitions: i32) -> Outcome<i64> {
+    Ok(group.committed(topic, partitions).await?.iter().flatten().map(|committed| committed.offset).sum())
 }
 
 /// E-mail and text of a user who is there.
