@@ -57,7 +57,7 @@ impl Error {
             Self::Usage(_) | Self::Config(_) | Self::Profile(_) => true,
             Self::Kafka(error) => error.is_usage(),
             Self::Cassandra(ConnectError::NoSuchDatacenter { .. }) => true,
-            Self::Cassandra(ConnectError::Unreachable { .. }) => false,
+            Self::Cassandra(ConnectError::Unreachable { .. } | ConnectError::Starting { .. }) => false,
             Self::Table(TableError::Drift { .. } | TableError::Refused(_)) => true,
             Self::Table(TableError::Unreachable(_)) => false,
             Self::Prepare(PrepareError::Drift(_)) => true,

@@ -28,7 +28,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     check_floor(&context, &cluster, floor_micros).await?;
 
     let waits = context.health.condition("cassandra", "cassandra was not reached yet");
-    let final_connect = |error: &ConnectError| !matches!(error, ConnectError::Unreachable { .. });
+    let final_connect = |error: &ConnectError| matches!(error, ConnectError::NoSuchDatacenter { .. });
     let connect = || Session::connect(&cassandra);
     let session = persist(&waits, "cassandra", final_connect, connect).await.map_err(Failure::config)?;
     let final_table = |error: &TableError| !matches!(error, TableError::Unreachable(_));

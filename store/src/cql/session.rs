@@ -9,6 +9,7 @@ use scylla::errors::NewSessionError;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::FallthroughRetryPolicy;
 use scylla::statement::{Consistency, Statement};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ pub enum ConnectError {
         #[source]
         source: Box<NewSessionError>,
     },
+    /// A node answers and does not say which nodes there are, as one does that is only just starting; try again.
+    #[error("cassandra answers at {nodes}, but not yet with the nodes of its ring")]
+    Starting { nodes: String },
     /// LOCAL_QUORUM would have no nodes: exit 64.
     #[error("no cassandra node is in data centre {wanted:?}; there are {found:?}: correct local_dc")]
     NoSuchDatacenter { wanted: String, found: Vec<String> },
@@ -53,7 +57,9 @@ impl Session {
             .build()
             .await
             .map_err(|source| ConnectError::Unreachable { nodes: config.nodes.join(", "), source: Box::new(source) })?;
-        check_datacenter(&driver, &config.local_dc)?;
+        let state = driver.get_cluster_state();
+        let places = state.get_nodes_info().iter().map(|node| node.datacenter.as_deref());
+        check_datacenter(places, config)?;
         Ok(Self { driver: Arc::new(driver), keyspace: config.keyspace.clone() })
     }
 
@@ -97,13 +103,42 @@ fn execution_profile(config: &Config) -> ExecutionProfile {
         .build()
 }
 
-fn check_datacenter(driver: &Driver, wanted: &str) -> Result<(), ConnectError> {
-    let state = driver.get_cluster_state();
-    let mut found: Vec<String> = state.get_nodes_info().iter().filter_map(|node| node.datacenter.clone()).collect();
-    found.sort_unstable();
-    found.dedup();
-    if found.iter().any(|name| name == wanted) {
+/// `places` are the data centres of all nodes. The driver connects although it could not ask for them, and then knows of
+/// nodes without one.
+fn check_datacenter<'n>(places: impl Iterator<Item = Option<&'n str>>, config: &Config) -> Result<(), ConnectError> {
+    let wanted = &config.local_dc;
+    let (mut found, mut is_starting) = (BTreeSet::new(), true);
+    for place in places {
+        is_starting &= place.is_none();
+        found.extend(place.map(str::to_owned));
+    }
+    if is_starting {
+        return Err(ConnectError::Starting { nodes: config.nodes.join(", ") });
+    }
+    if found.contains(wanted) {
         return Ok(());
     }
-    Err(ConnectError::NoSuchDatacenter { wanted: wanted.into(), found })
+    Err(ConnectError::NoSuchDatacenter { wanted: wanted.clone(), found: found.into_iter().collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(places: &[Option<&str>]) -> Result<(), ConnectError> {
+        let config = Config { local_dc: "north".into(), ..Config::default() };
+        check_datacenter(places.iter().copied(), &config)
+    }
+
+    #[test]
+    fn a_data_centre_without_nodes_is_a_mistake_and_unknown_nodes_are_asked_again() {
+        assert!(checked(&[Some("south"), Some("north")]).is_ok());
+        // A node that has joined a moment ago says less than the others.
+        assert!(checked(&[None, Some("north")]).is_ok());
+        let error = checked(&[Some("south"), None]).unwrap_err();
+        assert!(matches!(error, ConnectError::NoSuchDatacenter { found, .. } if found == ["south"]));
+        for starting in [&[] as &[Option<&str>], &[None], &[None, None]] {
+            assert!(matches!(checked(starting), Err(ConnectError::Starting { .. })));
+        }
+    }
 }
