@@ -46,6 +46,8 @@ mod redis;
 mod replica;
 #[path = "simulation/sabotage.rs"]
 mod sabotage;
+#[path = "simulation/scaling.rs"]
+mod scaling;
 #[path = "simulation/scenario.rs"]
 mod scenario;
 #[path = "simulation/schedule.rs"]

@@ -1,6 +1,6 @@
 //! Writes made-up changes to a raw topic.
 
-use crate::change::{Maker, Spec};
+use crate::change::{Format, Maker, Spec};
 use crate::cost;
 use crate::{Outcome, show};
 use clap::Args;
@@ -47,12 +47,14 @@ pub(crate) struct Load {
     /// Bytes of one change
     #[arg(long, default_value_t = 400)]
     pub(crate) bytes: usize,
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 impl Load {
     fn spec(&self) -> Spec {
-        let Self { users, skew, seed, patches, deletes, invalid, bytes, .. } = *self;
-        Spec { users, skew, seed, patches, deletes, invalid, bytes }
+        let Self { users, skew, seed, patches, deletes, invalid, bytes, format, .. } = *self;
+        Spec { users, skew, seed, patches, deletes, invalid, bytes, format }
     }
 
     pub(crate) async fn execute(self) -> Outcome<()> {
@@ -80,7 +82,7 @@ impl Load {
             .set("queue.buffering.max.kbytes", "131072")
             .set("compression.type", "lz4");
         let producer: BaseProducer = client.create()?;
-        let mut maker = Maker::new(self.spec(), self.partitions);
+        let mut maker = Maker::new(self.spec(), self.partitions)?;
         let since = Instant::now();
         for sent in 0..self.count {
             if let Some(rate) = self.rate {
@@ -92,7 +94,7 @@ impl Load {
                 }
             }
             let made = maker.next()?;
-            let record = BaseRecord::to(&self.topic).partition(made.partition).key(&made.user).payload(&made.json);
+            let record = BaseRecord::to(&self.topic).partition(made.partition).key(&made.user).payload(&made.value);
             hand_over(&producer, record)?;
             if sent % 1_000 == 0 {
                 producer.poll(Duration::ZERO);

@@ -22,7 +22,6 @@ mod report;
 mod run;
 mod table;
 mod watch;
-mod zipf;
 
 use clap::Parser as _;
 use command::{Outcome, say, show};

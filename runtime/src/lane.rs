@@ -13,6 +13,7 @@ use crate::telemetry::{BatchSpan, Traces};
 use crate::trouble::Troubles;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep, timeout};
@@ -202,7 +203,6 @@ where
 
 /// The lane of a record: all records of one key share it.
 pub(crate) fn lane_of(record: &Record, lanes: usize) -> usize {
-    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(record.key.as_deref());
+    let hash = foldhash::quality::FixedState::default().hash_one(record.key.as_deref());
     usize::try_from(hash % lanes.max(1) as u64).unwrap_or(0)
 }

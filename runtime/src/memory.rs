@@ -127,15 +127,8 @@ impl MemoryLog {
         let partition = state.partitions.entry(place.clone()).or_default();
         let offset = Offset(i64::try_from(partition.len()).unwrap_or(i64::MAX));
         let Outgoing { key, value, headers, .. } = item;
-        partition.push(Record {
-            place,
-            offset,
-            timestamp: Timestamp::LogAppend(append_ms),
-            key,
-            value,
-            headers,
-            is_damaged: false,
-        });
+        let timestamp = Timestamp::LogAppend(append_ms);
+        partition.push(Record { place, offset, timestamp, key, value, headers, is_damaged: false });
         drop(state);
         self.0.appended.notify_waiters();
         offset
@@ -320,6 +313,10 @@ impl Source for MemorySource {
                 () = appended => {}
             }
         }
+    }
+
+    fn ready(&mut self, demand: &Demand) -> Result<Option<Record>, Fault> {
+        Ok(if self.orders.is_empty() { self.read(demand) } else { None })
     }
 
     fn committer(&self) -> MemoryCommitter {

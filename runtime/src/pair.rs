@@ -4,6 +4,7 @@
 //! and the next replica all of the idle one. With a member for each topic, each topic is shared out by itself.
 
 use crate::fault::Fault;
+use crate::record::Record;
 use crate::source::{Commit, Committer, Demand, Event, Source};
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use std::sync::Arc;
 pub struct Pair<S> {
     first: S,
     second: Option<Second<S>>,
+    /// Whether the last event was the second one's.
+    is_second_on: bool,
 }
 
 /// The second member, or its half of the commits, with the topic that is read by it alone.
@@ -24,13 +27,13 @@ struct Second<T> {
 impl<S: Source> Pair<S> {
     #[must_use]
     pub fn one(source: S) -> Self {
-        Self { first: source, second: None }
+        Self { first: source, second: None, is_second_on: false }
     }
 
     /// `topic` is what `second` reads, and `first` does not.
     #[must_use]
     pub fn two(first: S, topic: impl Into<Arc<str>>, second: S) -> Self {
-        Self { first, second: Some(Second { topic: topic.into(), is: second }) }
+        Self { first, second: Some(Second { topic: topic.into(), is: second }), is_second_on: false }
     }
 }
 
@@ -41,10 +44,22 @@ impl<S: Source> Source for Pair<S> {
         match &mut self.second {
             None => self.first.next(demand).await,
             // Whoever has something; if both have, chance decides, so that a backlog of one never starves the other.
-            Some(second) => tokio::select! {
-                event = self.first.next(demand) => event,
-                event = second.is.next(demand) => event,
-            },
+            Some(second) => {
+                let (event, is_second) = tokio::select! {
+                    event = self.first.next(demand) => (event, false),
+                    event = second.is.next(demand) => (event, true),
+                };
+                self.is_second_on = is_second;
+                event
+            }
+        }
+    }
+
+    /// Of the one whose turn it is: [`Self::next`] lets chance decide again.
+    fn ready(&mut self, demand: &Demand) -> Result<Option<Record>, Fault> {
+        match &mut self.second {
+            Some(second) if self.is_second_on => second.is.ready(demand),
+            _ => self.first.ready(demand),
         }
     }
 

@@ -53,6 +53,12 @@ pub trait Source: Send + 'static {
     /// A fault of the log itself; the worker ends with it.
     fn next(&mut self, demand: &Demand) -> impl Future<Output = Result<Option<Event>, Fault>> + Send;
 
+    /// A record that is there without waiting, unless an event waits that is none: that one comes from [`Self::next`].
+    ///
+    /// # Errors
+    /// As of [`Self::next`].
+    fn ready(&mut self, demand: &Demand) -> Result<Option<Record>, Fault>;
+
     fn committer(&self) -> Self::Committer;
 
     /// Leaves the group. Revocations that this brings are answered by the source itself: the worker has drained.

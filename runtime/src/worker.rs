@@ -51,6 +51,9 @@ const PATIENCE: tokio::time::Duration = tokio::time::Duration::from_secs(5);
 /// How often the loop shows that it comes round.
 const HEARTBEAT: tokio::time::Duration = tokio::time::Duration::from_secs(1);
 
+/// Records taken between two looks at what else has happened.
+const AT_ONCE: usize = 64;
+
 type Committing = Pin<Box<dyn Future<Output = (Vec<(Epoch, Offset)>, Result<(), Fault>)> + Send>>;
 
 #[derive(Debug)]
@@ -173,7 +176,10 @@ where
                 _ = tick.tick() => self.tick(),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.cut_drains(),
                 event = source.next(&self.demand), if !self.stopping => match event {
-                    Ok(Some(event)) => self.take(event),
+                    Ok(Some(event)) => {
+                        self.take(event);
+                        self.take_ready(source);
+                    }
                     Ok(None) => self.stopping = true,
                     Err(fault) => self.fail(fault),
                 },
@@ -213,6 +219,20 @@ where
                 for place in &partitions {
                     self.forget(place);
                 }
+            }
+        }
+    }
+
+    /// Takes what else is there, before the loop asks everybody again: that costs more than a record does.
+    fn take_ready(&mut self, source: &mut impl Source) {
+        for _ in 0..AT_ONCE {
+            if self.stopping {
+                return;
+            }
+            match source.ready(&self.demand) {
+                Ok(Some(record)) => self.receive(record),
+                Ok(None) => return,
+                Err(fault) => self.fail(fault),
             }
         }
     }

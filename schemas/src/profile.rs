@@ -14,6 +14,7 @@ pub use problem::{LoadError, Problem};
 pub(crate) use problem::Problems;
 
 use crate::avro::ReadPlan;
+use record::Positions;
 use regex::Regex;
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +23,7 @@ use std::fmt;
 #[derive(Debug)]
 pub struct Profile {
     fields: Vec<Field>,
-    positions: HashMap<Box<str>, usize>,
+    positions: Positions,
     change_schema: Box<str>,
     fingerprint: Fingerprint,
     plans: HashMap<Fingerprint, ReadPlan>,

@@ -15,15 +15,21 @@ use runtime::breaker::{Pass, Work};
 use runtime::fault::{Cause, Exit, Fault};
 use runtime::permits::{Outcome, Permit};
 use runtime::stage::{Destination, Refused, Sink};
-use schemas::{Change, Lane, RejectCode, Version, facts};
+use schemas::{Change, Lane, RejectCode, Tenant, UserId, Version, facts};
 use std::future::Future;
 use store::cache::{CacheError, Invalidator, Key};
-use store::cql::{Blame, Groups, WriteError, Writer};
+use store::cql::{Blame, Group, Groups, WriteError, Writer};
 
 /// Where profiles are written.
 pub trait Profiles: Send + Sync + 'static {
     /// Writes changes of one user, merged. One attempt.
     fn write(&self, changes: &[&Change]) -> impl Future<Output = Result<(), WriteError>> + Send;
+
+    /// Which of `users` may share a request, as positions: each is in exactly one run.
+    fn runs(&self, users: &[Vec<&Change>]) -> Vec<Vec<usize>>;
+
+    /// Writes changes of the users of one run as one request. One attempt; nothing was applied if it is refused.
+    fn write_together(&self, users: &[&[&Change]]) -> impl Future<Output = Result<(), WriteError>> + Send;
 
     /// Tells whose fault it is that `change` was refused alone.
     fn probe(&self, change: &Change, now: Version) -> impl Future<Output = Result<Blame, WriteError>> + Send;
@@ -38,6 +44,14 @@ pub trait Invalidate: Send + Sync + 'static {
 impl Profiles for Writer {
     async fn write(&self, changes: &[&Change]) -> Result<(), WriteError> {
         Writer::write(self, changes).await
+    }
+
+    fn runs(&self, users: &[Vec<&Change>]) -> Vec<Vec<usize>> {
+        Writer::runs(self, users)
+    }
+
+    async fn write_together(&self, users: &[&[&Change]]) -> Result<(), WriteError> {
+        Writer::write_together(self, users).await
     }
 
     async fn probe(&self, change: &Change, now: Version) -> Result<Blame, WriteError> {
@@ -75,12 +89,23 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
         Self { profiles, cache, clock, gates }
     }
 
+    /// Brings the users of one run up to date: by one request if that goes well, else by one or more for each, so that
+    /// nobody's trouble is another's. Returns which changes of each are refused for good.
+    async fn settle_run(&self, run: &[&[&Change]]) -> Result<Vec<Vec<usize>>, Fault> {
+        if run.len() > 1 {
+            let mut work = self.gates.cassandra.work(gates::key_of(run.first().and_then(|changes| user_of(changes))));
+            if self.attempt(&mut work, || self.profiles.write_together(run)).await? == Tried::Written {
+                return Ok(vec![Vec::new(); run.len()]);
+            }
+        }
+        join_all(run.iter().map(|changes| self.settle(changes))).await.into_iter().collect()
+    }
+
     /// Brings one user up to date, however long it takes. Returns which of the changes are refused for good.
     async fn settle(&self, changes: &[&Change]) -> Result<Vec<usize>, Fault> {
-        let user = changes.first().map(|change| (&change.tenant, &change.user_id));
-        let mut work = self.gates.cassandra.work(gates::key_of(user));
+        let mut work = self.gates.cassandra.work(gates::key_of(user_of(changes)));
         loop {
-            match self.attempt(&mut work, changes).await? {
+            match self.attempt(&mut work, || self.profiles.write(changes)).await? {
                 Tried::Written => return Ok(Vec::new()),
                 // Named one by one, so that one refused change takes no neighbour with it.
                 Tried::Refused => return self.eliminate(changes, &mut work).await,
@@ -106,8 +131,9 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
     /// through: the store may have been mended between a refusal and its probe.
     async fn is_refused(&self, change: &Change, work: &mut Work<'_>) -> Result<bool, Fault> {
         let mut is_sound = false;
+        let alone = [change];
         loop {
-            match self.attempt(work, &[change]).await? {
+            match self.attempt(work, || self.profiles.write(&alone)).await? {
                 Tried::Written => return Ok(false),
                 // What the store took before that says nothing of what it takes behind it.
                 Tried::Again => {
@@ -132,9 +158,13 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
     }
 
     /// One try, once the breaker and a permit let it out.
-    async fn attempt(&self, work: &mut Work<'_>, changes: &[&Change]) -> Result<Tried, Fault> {
+    async fn attempt<F>(&self, work: &mut Work<'_>, write: impl FnOnce() -> F) -> Result<Tried, Fault>
+    where
+        F: Future<Output = Result<(), WriteError>>,
+    {
         let (pass, permit) = self.admitted(work).await;
-        let outcome = self.profiles.write(changes).await;
+        // Its four kilobytes are there while it is out, and not for all who wait for a permit.
+        let outcome = Box::pin(write()).await;
         match outcome {
             Ok(()) | Err(WriteError::Refused(_)) => {
                 permit.ended(Outcome::Answered);
@@ -196,21 +226,20 @@ impl<P: Profiles, C: Invalidate> Sink for ProfileSink<P, C> {
 
     async fn write(&self, batch: &[Change]) -> Result<Refused, Fault> {
         let mut groups = Groups::default();
-        let users: Vec<(&[usize], Vec<&Change>)> = groups
-            .of(batch)
-            .iter()
-            .map(|group| {
-                let changes = group.positions().iter().filter_map(|at| batch.get(*at)).collect();
-                (group.positions(), changes)
-            })
-            .collect();
-        let outcomes = join_all(users.iter().map(|(_, changes)| self.settle(changes))).await;
+        let groups = groups.of(batch);
+        let of_user = |group: &Group| group.positions().iter().filter_map(|at| batch.get(*at)).collect();
+        let users: Vec<Vec<&Change>> = groups.iter().map(of_user).collect();
+        let runs = self.profiles.runs(&users);
+        let of_run = |run: &Vec<usize>| run.iter().filter_map(|at| users.get(*at).map(Vec::as_slice)).collect();
+        let members: Vec<Vec<&[&Change]>> = runs.iter().map(of_run).collect();
+        let outcomes = join_all(members.iter().map(|run| self.settle_run(run))).await;
         let mut refused = Vec::new();
-        for ((positions, _), outcome) in users.iter().zip(outcomes) {
-            refused.extend(outcome?.into_iter().filter_map(|at| positions.get(at).copied()));
+        for (run, outcome) in runs.iter().zip(outcomes) {
+            for (group, of_user) in run.iter().filter_map(|at| groups.get(*at)).zip(outcome?) {
+                refused.extend(of_user.into_iter().filter_map(|at| group.positions().get(at).copied()));
+            }
         }
-        let keys: Vec<Key> =
-            users.iter().filter_map(|(_, changes)| changes.first()).map(|change| Key::of(change)).collect();
+        let keys: Vec<Key> = users.iter().filter_map(|changes| changes.first()).map(|change| Key::of(change)).collect();
         self.invalidate(&keys).await?;
         refused.sort_unstable();
         Ok(refused
@@ -227,6 +256,10 @@ impl<P: Profiles, C: Invalidate> Sink for ProfileSink<P, C> {
 #[derive(Debug, thiserror::Error)]
 #[error("cassandra refuses every change of this shape; compare the table with: tidewater migrate --dry-run ({0:?})")]
 struct OurFault(Blame);
+
+fn user_of<'c>(changes: &[&'c Change]) -> Option<(&'c Tenant, &'c UserId)> {
+    changes.first().map(|change| (&change.tenant, &change.user_id))
+}
 
 fn stop(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
     Fault::Fatal { exit: Exit::Component, cause: Cause::with("the store takes no writes until a person acts", error) }

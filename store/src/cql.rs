@@ -17,6 +17,7 @@ mod scan;
 mod session;
 mod statement;
 mod table;
+mod together;
 mod writer;
 
 pub use config::{Config, Keyspace, Replication};

@@ -305,19 +305,27 @@ impl Cassandra {
         is_poisoned || state.mood.is_broken || places().any(|place| state.tainted.contains(&place))
     }
 
-    /// As the product's own writer: merged, one request.
-    pub(crate) async fn write(&self, changes: &[&Change]) -> Result<(), WriteError> {
-        let user = changes.first().map(|change| change.user_id.as_str());
-        while user.is_some() && self.state().stuck.as_deref() == user {
+    /// As the product's own writer: each user merged, all of them one request. It is refused before anything of it is
+    /// applied; beyond that each user's mutation has a fate of its own.
+    pub(crate) async fn write(&self, users: &[&[&Change]]) -> Result<(), WriteError> {
+        let is_of =
+            |stuck: &str| users.iter().filter_map(|changes| changes.first()).any(|it| it.user_id.as_str() == stuck);
+        while self.state().stuck.as_deref().is_some_and(is_of) {
             sleep(Duration::from_millis(50)).await;
         }
-        if self.is_refused(changes) {
+        if users.iter().filter(|changes| self.is_refused(changes)).count() > 0 {
+            if self.0.sabotage == Sabotage::RejectWholeRun {
+                let all = users.iter().flat_map(|changes| changes.iter());
+                self.state().tainted.extend(all.filter_map(|change| Place::of(&change.origin)));
+            }
             let slow_ms = self.state().mood.slow_ms;
             self.delay(slow_ms).await;
             return Err(WriteError::Refused("the values".into()));
         }
-        let Some(mutation) = self.mutation(changes) else { return Ok(()) };
-        let ack_ms = self.send(&Arc::new(mutation));
+        let mutations = users.iter().filter_map(|changes| self.mutation(changes));
+        let acks: Vec<Option<u64>> = mutations.map(|mutation| self.send(&Arc::new(mutation))).collect();
+        // Whoever is last; nobody knows of one that is lost.
+        let ack_ms = acks.into_iter().try_fold(0, |last, ack| Some(last.max(ack?)));
         sleep(Duration::from_millis(ack_ms.unwrap_or(PATIENCE_MS).min(PATIENCE_MS))).await;
         // What has arrived by now is known to have arrived.
         drop(self.state());

@@ -125,7 +125,7 @@ pub(crate) struct Member {
 }
 
 /// Numbers nobody looks at; making instruments costs more than a run.
-static METRICS: LazyLock<WorkerMetrics> = LazyLock::new(|| {
+pub(crate) static METRICS: LazyLock<WorkerMetrics> = LazyLock::new(|| {
     let codes: Vec<&str> = RejectCode::ALL.iter().map(|code| code.as_str()).collect();
     WorkerMetrics::new(&Telemetry::new("simulation").unwrap(), Clock::system(), &codes)
 });

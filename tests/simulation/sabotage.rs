@@ -21,6 +21,7 @@ pub(crate) enum Sabotage {
     CommitOnDispatch,
     SwapClasses,
     RejectWholeMerge,
+    RejectWholeRun,
     DelAndSet,
     CounterTokens,
     SkipIfNewer,
@@ -46,7 +47,7 @@ pub(crate) enum Arena {
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::CellsAtVersion,
         Self::OneTimestamp,
         Self::NoErase,
@@ -62,6 +63,7 @@ impl Sabotage {
         Self::CommitOnDispatch,
         Self::SwapClasses,
         Self::RejectWholeMerge,
+        Self::RejectWholeRun,
         Self::DelAndSet,
         Self::CounterTokens,
         Self::SkipIfNewer,
@@ -95,6 +97,7 @@ impl Sabotage {
             Self::CommitOnDispatch => "what was read is committed",
             Self::SwapClasses => "a time-out counts as a refusal",
             Self::RejectWholeMerge => "a refused merge takes all its changes along",
+            Self::RejectWholeRun => "a refused request takes all its users along",
             Self::DelAndSet => "a plain DEL and a plain SET, without a lease",
             Self::CounterTokens => "tokens are counted in the entry",
             Self::SkipIfNewer => "an entry of a newer version is not deleted",
@@ -120,7 +123,7 @@ impl Sabotage {
             Self::NoTooOld | Self::GcGraceZero => Promise::NoZombie,
             Self::NoFutureCheck | Self::FaultAsRejection => Promise::NoFuture,
             Self::CommitOnDispatch => Promise::CommittedMeansKept,
-            Self::SwapClasses | Self::RejectWholeMerge => Promise::AmbiguityIsRetried,
+            Self::SwapClasses | Self::RejectWholeMerge | Self::RejectWholeRun => Promise::AmbiguityIsRetried,
             Self::DelAndSet
             | Self::CounterTokens
             | Self::SkipIfNewer

@@ -171,6 +171,18 @@ impl Source for Watched {
         }))
     }
 
+    fn ready(&mut self, demand: &Demand) -> Result<Option<Record>, Fault> {
+        if !self.frost.left().is_zero() {
+            return Ok(None);
+        }
+        let spoiled = self.spoiled(demand);
+        let record = self.source.ready(spoiled.as_ref().unwrap_or(demand))?;
+        Ok(record.map(|record| {
+            self.fence.read(&record);
+            self.weigh(record)
+        }))
+    }
+
     fn committer(&self) -> WatchedCommitter {
         let Self { source, hop, audit, sabotage, fence, .. } = self;
         let (audit, fence) = (audit.clone(), fence.clone());

@@ -138,6 +138,9 @@ impl<W: Sink<Item = Change>> Sink for Settling<W> {
     }
 }
 
+/// Users of one request.
+const RUN_LEN_MAX: usize = 4;
+
 /// One member's way to the stores.
 #[derive(Clone, Debug)]
 pub(crate) struct Port {
@@ -151,11 +154,25 @@ impl Profiles for Port {
     async fn write(&self, changes: &[&Change]) -> Result<(), WriteError> {
         self.frost.thaw().await;
         if self.sabotage == Sabotage::InvalidateFirst {
-            let keys: Vec<Key> = changes.first().map(|change| Key::of(change)).into_iter().collect();
-            let deleted = self.redis.delete(&keys, |_, _, _| false).await;
-            deleted.map_err(|_| WriteError::Ambiguous("the weather".into()))?;
+            self.invalidate_first(changes).await?;
         }
-        self.cassandra.write(changes).await
+        self.cassandra.write(&[changes]).await
+    }
+
+    /// As many as Cassandra would take without a word, whoever they are: every replica has every row here.
+    fn runs(&self, users: &[Vec<&Change>]) -> Vec<Vec<usize>> {
+        let all: Vec<usize> = (0..users.len()).collect();
+        all.chunks(RUN_LEN_MAX).map(<[_]>::to_vec).collect()
+    }
+
+    async fn write_together(&self, users: &[&[&Change]]) -> Result<(), WriteError> {
+        self.frost.thaw().await;
+        if self.sabotage == Sabotage::InvalidateFirst {
+            for changes in users {
+                self.invalidate_first(changes).await?;
+            }
+        }
+        self.cassandra.write(users).await
     }
 
     async fn probe(&self, _change: &Change, _now: Version) -> Result<Blame, WriteError> {
@@ -177,6 +194,12 @@ impl Invalidate for Port {
 }
 
 impl Port {
+    async fn invalidate_first(&self, changes: &[&Change]) -> Result<(), WriteError> {
+        let keys: Vec<Key> = changes.first().map(|change| Key::of(change)).into_iter().collect();
+        let deleted = self.redis.delete(&keys, |_, _, _| false).await;
+        deleted.map_err(|_| WriteError::Ambiguous("the weather".into()))
+    }
+
     /// Whether an entry has a version at or above the one that was just written.
     fn is_newer(&self, key: &Key, entry: &Entry, now_ms: i64) -> bool {
         let Get::Hit(value) = entry.get(now_ms) else { return false };

@@ -15,6 +15,7 @@ pub mod installation;
 pub mod process;
 pub mod relay;
 pub mod stack;
+pub mod zipf;
 
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

@@ -72,23 +72,20 @@ pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, n
     let found = headers_of(message);
     let is_damaged = found.is_none();
     let found = found.unwrap_or_default();
-    let total =
-        [key, value].into_iter().chain(found.iter().map(|header| header.value)).flatten().map(<[u8]>::len).sum();
-    let mut buffer = Vec::with_capacity(total);
-    let mut copy = |part: Option<&[u8]>| {
-        part.map(|part| {
-            let start = buffer.len();
-            buffer.extend_from_slice(part);
-            start..buffer.len()
-        })
-    };
-    let (key, value) = (copy(key), copy(value));
-    let headers: Vec<_> = found.iter().map(|header| (intern(names, header.key), copy(header.value))).collect();
+    let parts = || [key, value].into_iter().chain(found.iter().map(|header| header.value)).flatten();
+    let mut buffer = Vec::with_capacity(parts().map(<[u8]>::len).sum());
+    parts().for_each(|part| buffer.extend_from_slice(part));
     let buffer = Bytes::from(buffer);
-    let part = |range: Option<std::ops::Range<usize>>| range.map(|range| buffer.slice(range));
-    let mut kept = Headers::with_capacity(headers.len());
-    for (name, value) in headers {
-        kept.push(name, part(value));
+    let mut end = 0;
+    let mut cut = |part: Option<&[u8]>| {
+        let start = end;
+        end += part.map_or(0, <[u8]>::len);
+        part.map(|_| buffer.slice(start..end))
+    };
+    let (key, value) = (cut(key), cut(value));
+    let mut headers = Headers::with_capacity(found.len());
+    for header in &found {
+        headers.push(intern(names, header.key), cut(header.value));
     }
     Record {
         place: place.clone(),
@@ -98,9 +95,9 @@ pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, n
             rdkafka::Timestamp::CreateTime(ms) => Timestamp::Create(ms),
             rdkafka::Timestamp::NotAvailable => Timestamp::Missing,
         },
-        key: part(key),
-        value: part(value),
-        headers: kept,
+        key,
+        value,
+        headers,
         is_damaged,
     }
 }

@@ -11,7 +11,7 @@ use super::membership::{Membership, Seat};
 use super::queue::Queue;
 use crate::fault::{Cause, Exit, Fault};
 use crate::health::{Condition, Heartbeat};
-use crate::record::TopicPartition;
+use crate::record::{Record, TopicPartition};
 use crate::source::{Commit, Committer, Demand, Event, Source};
 use crate::telemetry::Counter;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -217,7 +217,7 @@ impl KafkaSource {
     }
 
     /// The next record of a partition that may be read, if one is there.
-    fn read(&mut self, demand: &Demand) -> Result<Option<Event>, Fault> {
+    fn read(&mut self, demand: &Demand) -> Result<Option<Record>, Fault> {
         for _ in 0..=self.queues.len() {
             if self.turn >= self.queues.len() {
                 self.turn = 0;
@@ -230,7 +230,7 @@ impl KafkaSource {
                         if self.troubled.is_some() {
                             self.well();
                         }
-                        return Ok(Some(Event::Record(record)));
+                        return Ok(Some(record));
                     }
                     Some(Err(error)) => {
                         self.weigh(error)?;
@@ -311,8 +311,8 @@ impl Source for KafkaSource {
             if self.seated.elapsed() >= self.patience() {
                 return self.rejoin().map(Some);
             }
-            if let Some(event) = self.read(demand)? {
-                return Ok(Some(event));
+            if let Some(record) = self.read(demand)? {
+                return Ok(Some(Event::Record(record)));
             }
             let called = tokio::select! {
                 biased;
@@ -329,6 +329,10 @@ impl Source for KafkaSource {
                 None => {}
             }
         }
+    }
+
+    fn ready(&mut self, demand: &Demand) -> Result<Option<Record>, Fault> {
+        if self.member.notices.is_empty() { self.read(demand) } else { Ok(None) }
     }
 
     fn committer(&self) -> KafkaCommitter {

@@ -100,7 +100,7 @@ fn fields(profile: &str, problems: &mut Problems) -> (Vec<Field>, Positions) {
         Ok(json) => record::fields(&json, problems),
         Err(error) => {
             problems.add("profile.avsc", format!("is no JSON: {error}"));
-            (Vec::new(), Positions::new())
+            (Vec::new(), Positions::default())
         }
     }
 }

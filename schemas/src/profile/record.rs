@@ -4,11 +4,12 @@ use super::annotation::{Annotation, Recipe};
 use super::problem::Problems;
 use super::{Derivation, Derived, Field, Format, Kind};
 use crate::FieldSet;
+use foldhash::fast::FixedState;
 use serde_json::Value;
 use std::collections::HashMap;
 
 /// Position by name and former name.
-pub(super) type Positions = HashMap<Box<str>, usize>;
+pub(super) type Positions = HashMap<Box<str>, usize, FixedState>;
 
 /// Key columns of the table; a field of that name would shadow them.
 const RESERVED: [&str; 2] = ["tenant", "user_id"];
@@ -24,7 +25,7 @@ pub(super) fn fields(schema: &Value, problems: &mut Problems) -> (Vec<Field>, Po
     let list = schema.get("fields").and_then(Value::as_array);
     let (Some("record"), Some(list)) = (schema.get("type").and_then(Value::as_str), list) else {
         problems.add("profile.avsc", "must be an Avro record with fields");
-        return (Vec::new(), Positions::new());
+        return (Vec::new(), Positions::default());
     };
     if list.len() < 2 || list.len() > FieldSet::CAPACITY {
         problems.add("fields", format!("a profile has 2 to {} fields, not {}", FieldSet::CAPACITY, list.len()));
@@ -159,7 +160,7 @@ fn aliases(at: &str, json: &Value, problems: &mut Problems) -> Vec<Box<str>> {
 }
 
 fn positions(parsed: &[Parsed], problems: &mut Problems) -> Positions {
-    let mut positions = Positions::new();
+    let mut positions = Positions::default();
     for (i, Parsed { field, .. }) in parsed.iter().enumerate() {
         for name in std::iter::once(&field.name).chain(&field.aliases).filter(|name| !name.is_empty()) {
             if let Some(taken) = positions.insert(name.clone(), i) {

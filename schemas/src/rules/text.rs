@@ -6,7 +6,9 @@ use std::borrow::Cow;
 /// The text in NFC; `None` if it has a control character (C0, DEL, C1; so a line break, too).
 pub(super) fn normalised(text: String) -> Option<String> {
     if text.is_ascii() {
-        return (!text.bytes().any(|byte| byte.is_ascii_control())).then_some(text);
+        // All of it, with no way out at the first: only so is it looked at in blocks of many bytes.
+        let has_control = text.bytes().fold(false, |found, byte| found | byte.is_ascii_control());
+        return (!has_control).then_some(text);
     }
     if text.chars().any(char::is_control) {
         return None;

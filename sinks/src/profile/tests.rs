@@ -28,12 +28,16 @@ struct State {
     is_away: bool,
     /// Writes to this user time out.
     hot: Option<String>,
+    /// All users share requests.
+    is_together: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
     /// A user and the versions written.
     Write(String, Vec<i64>),
+    /// Users who shared a request.
+    Together(Vec<String>),
     Probe(i64),
     Delete(Vec<String>),
 }
@@ -50,7 +54,7 @@ impl Stores {
     fn writes(&self) -> Vec<Vec<i64>> {
         let versions = |asked| match asked {
             Asked::Write(_, versions) => Some(versions),
-            Asked::Probe(_) | Asked::Delete(_) => None,
+            Asked::Together(_) | Asked::Probe(_) | Asked::Delete(_) => None,
         };
         self.asked().into_iter().filter_map(versions).collect()
     }
@@ -70,6 +74,26 @@ impl Profiles for Stores {
             Some(error) => Err(error),
             None if is_refused => Err(WriteError::Refused("invalid".into())),
             None => Ok(()),
+        }
+    }
+
+    fn runs(&self, users: &[Vec<&Change>]) -> Vec<Vec<usize>> {
+        let all = 0..users.len();
+        if self.state().is_together { vec![all.collect()] } else { all.map(|at| vec![at]).collect() }
+    }
+
+    async fn write_together(&self, users: &[&[&Change]]) -> Result<(), WriteError> {
+        tokio::task::yield_now().await;
+        let mut state = self.state();
+        let names = users.iter().map(|changes| changes[0].user_id.as_str().to_owned()).collect::<Vec<_>>();
+        let is_hot = state.hot.as_ref().is_some_and(|hot| names.contains(hot));
+        let mut versions = users.iter().flat_map(|changes| changes.iter()).map(|change| change.version.get());
+        let is_refused = versions.any(|version| state.refused.contains(&version));
+        state.asked.push(Asked::Together(names));
+        match (state.is_away || is_hot, is_refused) {
+            (true, _) => Err(WriteError::Ambiguous("a time-out".into())),
+            (false, true) => Err(WriteError::Refused("invalid".into())),
+            (false, false) => Ok(()),
         }
     }
 
@@ -185,6 +209,56 @@ async fn a_store_that_is_away_is_waited_for_and_ready_says_so() {
     stores.state().is_away = false;
     assert_eq!(waiting.await.unwrap(), []);
     assert!(health.ready().is_ok);
+}
+
+fn together(users: &[&str]) -> Asked {
+    Asked::Together(users.iter().map(|user| (*user).to_owned()).collect())
+}
+
+#[tokio::test]
+async fn users_whose_rows_lie_on_the_same_nodes_share_a_request() {
+    let Bench { stores, sink, .. } = bench();
+    stores.state().is_together = true;
+    let batch = [change("ada", 8), change("bob", 16), change("ada", 24)];
+    assert_eq!(sink.write(&batch).await.unwrap(), []);
+    assert_eq!(stores.asked(), [together(&["ada", "bob"]), delete(&["ada", "bob"])]);
+}
+
+/// I8.
+#[tokio::test]
+async fn of_a_shared_request_that_is_refused_each_user_is_then_written_alone() {
+    let Bench { stores, sink, .. } = bench();
+    stores.state().is_together = true;
+    stores.state().refused.insert(16);
+    let batch = [change("ada", 8), change("bob", 16), change("cyd", 24)];
+    assert_eq!(positions(&sink.write(&batch).await.unwrap()), [(1, "store-refused")]);
+    let asked = stores.asked();
+    assert_eq!(asked.first(), Some(&together(&["ada", "bob", "cyd"])));
+    assert_eq!(asked.last(), Some(&delete(&["ada", "bob", "cyd"])));
+    let mut versions = stores.writes();
+    versions.sort();
+    assert_eq!(versions, [[8], [16], [16], [16], [24]], "bob's as a merge, then alone on both sides of the probe");
+}
+
+/// I16.
+#[tokio::test]
+async fn a_user_whose_writes_time_out_is_written_alone_from_then_on() {
+    let Bench { stores, sink, .. } = bench();
+    stores.state().is_together = true;
+    stores.state().hot = Some("bob".into());
+    let batch = [change("ada", 8), change("bob", 16), change("cyd", 24)];
+    let mut writing = Box::pin(sink.write(&batch));
+    assert!(timeout(Duration::from_millis(100), &mut writing).await.is_err(), "bob is waited for");
+    let asked = stores.asked();
+    assert_eq!(asked.first(), Some(&together(&["ada", "bob", "cyd"])));
+    assert_eq!(asked.iter().filter(|it| **it == write("ada", &[8]) || **it == write("cyd", &[24])).count(), 2);
+    assert!(
+        asked.iter().skip(1).all(|it| matches!(it, Asked::Write(..))),
+        "nobody else is asked together with bob again"
+    );
+    stores.state().hot = None;
+    assert_eq!(writing.await.unwrap(), []);
+    assert_eq!(stores.asked().last(), Some(&delete(&["ada", "bob", "cyd"])));
 }
 
 /// I8.
@@ -323,7 +397,7 @@ async fn while_cassandra_is_away_one_write_at_a_time_asks_for_it_and_nothing_is_
 fn written(asked: Asked) -> Option<String> {
     match asked {
         Asked::Write(user, _) => Some(user),
-        Asked::Probe(_) | Asked::Delete(_) => None,
+        Asked::Together(_) | Asked::Probe(_) | Asked::Delete(_) => None,
     }
 }
 

@@ -52,18 +52,20 @@ fn len_of(statement: &Statement<'_>) -> usize {
 
 fn values_len(cells: &Cells<'_>) -> usize {
     let fields = cells.keep.iter().filter_map(|field| cells.value(field));
-    let values: usize = fields
-        .map(|value| match value {
-            FieldValue::Text(text) => text.len(),
-            FieldValue::Bytes(bytes) => bytes.len(),
-            FieldValue::Bool(_)
-            | FieldValue::Int(_)
-            | FieldValue::Long(_)
-            | FieldValue::Float(_)
-            | FieldValue::Double(_) => 0,
-        })
-        .sum();
-    values + cells.change.source.as_ref().map_or(0, String::len)
+    fields.map(value_len).sum::<usize>() + cells.change.source.as_ref().map_or(0, String::len)
+}
+
+/// Bytes of a value beyond those that every column has.
+pub(super) fn value_len(value: &FieldValue) -> usize {
+    match value {
+        FieldValue::Text(text) => text.len(),
+        FieldValue::Bytes(bytes) => bytes.len(),
+        FieldValue::Bool(_)
+        | FieldValue::Int(_)
+        | FieldValue::Long(_)
+        | FieldValue::Float(_)
+        | FieldValue::Double(_) => 0,
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ use super::mutation::{LEN_MAX, split};
 use super::probe::{self, Blame};
 use super::session::Session;
 use super::statement::{Drift, Key, Prepared, Shaped, Texts};
+use super::together::{self, Nodes};
 use schemas::{Change, Profile, Version};
 use scylla::errors::ExecutionError;
+use scylla::routing::Token;
 use scylla::statement::batch::{Batch, BatchType};
 
 /// Writes profiles at LOCAL_QUORUM. How many writes are out at a time is for the caller to bound.
@@ -98,6 +100,34 @@ impl Writer {
         self.send(Key::of(first), &merge(changes)).await
     }
 
+    /// Which of `users` may share a request, as positions: each is in exactly one run.
+    #[must_use]
+    pub fn runs(&self, users: &[Vec<&Change>]) -> Vec<Vec<usize>> {
+        let state = self.session.driver().get_cluster_state();
+        let nodes = Nodes::new(&state, self.session.keyspace());
+        let of = |changes: &Vec<&Change>| (nodes.of(|| self.token(changes.first()?)), together::len_of(changes));
+        together::runs(users.iter().map(of))
+    }
+
+    fn token(&self, change: &Change) -> Option<Token> {
+        let erase = Statement::Erase { at: 0 };
+        let bound = self.prepared.bind(Key::of(change), erase);
+        self.prepared.pick(&erase).statement.calculate_token(&bound).ok()?
+    }
+
+    /// Writes changes of the users of one of the [`Self::runs`] as one request: each user merged, each row a mutation of
+    /// its own. One attempt.
+    ///
+    /// After an error some may have been applied and others not; a refusal does not say whose, and nothing was applied.
+    pub async fn write_together(&self, users: &[&[&Change]]) -> Result<(), WriteError> {
+        let mut statements = Vec::with_capacity(2 * users.len());
+        for changes in users {
+            let Some(first) = changes.first() else { continue };
+            statements.extend(merge(changes).into_iter().map(|statement| (Key::of(first), statement)));
+        }
+        Ok(self.batch(&statements).await?)
+    }
+
     /// Tells whose fault it is that `change` was refused alone.
     ///
     /// Waits until the nodes agree on the schema, then sends the same statements for the probe row at version `now`.
@@ -121,19 +151,23 @@ impl Writer {
         Ok(())
     }
 
-    /// One request: a statement by itself, or an unlogged batch to one partition, which is one mutation.
+    /// One request about one user: a statement by itself, or an unlogged batch to one partition, which is one mutation.
     async fn execute(&self, key: Key<'_>, statements: &[Statement<'_>]) -> Result<(), ExecutionError> {
         if let [statement] = statements {
             let shaped = &self.prepared.pick(statement).statement;
             self.session.driver().execute_unpaged(shaped, self.prepared.bind(key, *statement)).await?;
             return Ok(());
         }
+        self.batch(&statements.iter().map(|statement| (key, *statement)).collect::<Vec<_>>()).await
+    }
+
+    async fn batch(&self, statements: &[(Key<'_>, Statement<'_>)]) -> Result<(), ExecutionError> {
         let mut batch = Batch::new(BatchType::Unlogged);
         batch.set_is_idempotent(true);
         let mut values = Vec::with_capacity(statements.len());
-        for statement in statements {
+        for (key, statement) in statements {
             batch.append_statement(self.prepared.pick(statement).statement.clone());
-            values.push(self.prepared.bind(key, *statement));
+            values.push(self.prepared.bind(*key, *statement));
         }
         self.session.driver().batch(&batch, values).await?;
         Ok(())

@@ -1,17 +1,18 @@
 //! Users drawn by how much they change.
 
-use ::tests::history::Random;
+use crate::history::Random;
 
 /// User `i` of `n` is drawn with a probability in proportion to `1 / (i + 1)^skew`; skew 0 draws all alike.
 #[derive(Debug)]
-pub(crate) struct Zipf {
+pub struct Zipf {
     /// Sums of the probabilities so far; empty where all are alike.
     sums: Vec<f64>,
     users: usize,
 }
 
 impl Zipf {
-    pub(crate) fn new(users: usize, skew: f64) -> Self {
+    #[must_use]
+    pub fn new(users: usize, skew: f64) -> Self {
         if skew == 0.0 {
             return Self { sums: Vec::new(), users };
         }
@@ -27,7 +28,7 @@ impl Zipf {
         Self { sums, users }
     }
 
-    pub(crate) fn draw(&self, random: &mut Random) -> usize {
+    pub fn draw(&self, random: &mut Random) -> usize {
         if self.sums.is_empty() {
             return random.below(self.users);
         }
