@@ -60,6 +60,18 @@ fn mounts(name: &str, conf: &str, target: &str) {
     assert!(texts(&service(name)["volumes"]).contains(&mount), "{name} does not mount {mount}");
 }
 
+/// Cargo reads the manifests of all rooms, whichever it is to build.
+#[test]
+fn the_image_is_built_from_every_room() {
+    let manifest = file("Cargo.toml");
+    let (_, members) = manifest.split_once("members = [").unwrap();
+    let (members, _) = members.split_once(']').unwrap();
+    let ignored = file("deploy/docker/Dockerfile.dockerignore");
+    for room in members.split(',').map(|name| name.trim().trim_matches('"')) {
+        assert!(ignored.lines().any(|line| line == format!("!{room}")), "the builder does not get {room}");
+    }
+}
+
 #[test]
 fn the_file_keeps_to_the_compose_specification() {
     let schema = serde_json::from_str(&file("tests/fixtures/compose-spec.json")).unwrap();
