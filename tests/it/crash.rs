@@ -10,6 +10,9 @@ use tests::stack::Stack;
 /// Kills of each worker that must have hit records in flight.
 const KILLS: usize = 3;
 
+/// Kills that hit nothing are done again, for so many rounds at most: `validate` is often through with all there is.
+const ROUNDS_MAX: usize = 10 * KILLS;
+
 #[tokio::test]
 async fn workers_killed_in_mid_flight_lose_nothing_and_give_each_change_one_version() {
     let home = Installation::build(&Stack::of_run(), "killed").await;
@@ -17,7 +20,7 @@ async fn workers_killed_in_mid_flight_lose_nothing_and_give_each_change_one_vers
     let mut history = History::new(9, home.name(), 300);
     let (hits, redone_max) = under_load(&home, &mut history, 60, async {
         let (mut hits, mut redone_max) = ([0; 3], 0);
-        for _round in 0..2 * KILLS {
+        for _round in 0..ROUNDS_MAX {
             for worker in &mut path {
                 worker.ready().await;
             }
