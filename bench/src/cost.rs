@@ -50,6 +50,8 @@ pub(crate) struct Cost {
     pub(crate) cassandra_cpu: f64,
     /// Statements that Cassandra was asked to write, where the loop counts them.
     pub(crate) statements: Option<u64>,
+    /// What was asked of the allocator from the start of the process to its end, where that counts.
+    pub(crate) allocations: Option<u64>,
 }
 
 impl Cost {
@@ -67,6 +69,10 @@ impl Cost {
 
     pub(crate) fn statements_per_1000(&self) -> Option<f64> {
         self.statements.map(|count| count as f64 / self.changes as f64 * 1e3)
+    }
+
+    pub(crate) fn allocations_each(&self) -> Option<f64> {
+        self.allocations.map(|count| count as f64 / self.changes as f64)
     }
 }
 

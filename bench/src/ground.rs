@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::cost::{self, Cost};
+use crate::count;
 use runtime::kafka::{Committed, Config, Group};
 use schemas::topics;
 use std::time::Duration;
@@ -42,7 +43,7 @@ impl Part {
 }
 
 /// A worker, and what it reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Stage {
     Validate,
     Enrich,
@@ -168,8 +169,8 @@ impl Ground {
             peak_mib: cost::peak_mib(worker.pid())?,
             cassandra_cpu: self.cassandra_cpu()? - before,
             statements: statements.map(|count| count as u64),
+            allocations: None,
         };
-        worker.leave().await;
-        Ok(cost)
+        Ok(Cost { allocations: count::allocations(&worker.last_words().await), ..cost })
     }
 }

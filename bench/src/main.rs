@@ -13,6 +13,7 @@ mod bare;
 mod change;
 mod command;
 mod cost;
+mod count;
 mod ground;
 mod latency;
 mod load;

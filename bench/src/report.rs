@@ -15,7 +15,15 @@ pub(crate) enum Line {
     /// A stage beside its bare loop: the middle of the pairs, and of the ratio its ends, too.
     Stage(StageLine),
     /// The same work after a backlog of so many.
-    Backlog { stage: String, skew: f64, changes: u64, cpu_s_per_million: f64, changes_per_s: f64, rss_mib: f64 },
+    Backlog {
+        stage: String,
+        skew: f64,
+        changes: u64,
+        cpu_s_per_million: f64,
+        changes_per_s: f64,
+        allocations: Option<f64>,
+        rss_mib: f64,
+    },
     /// From the log to the row, and to a cache without the user, at a part of the greatest speed; milliseconds.
     Latency { loop_name: String, load: f64, changes_per_s: f64, row: Quantiles, clean: Quantiles },
     /// Seconds.
@@ -51,6 +59,10 @@ pub(crate) struct StageLine {
     pub(crate) cassandra_cpu_s_per_million: f64,
     pub(crate) bare_cassandra_cpu_s_per_million: f64,
     pub(crate) statements_per_1000: Option<f64>,
+    /// For each change, the start of the process among them.
+    pub(crate) allocations: Option<f64>,
+    /// For each change, without the clients.
+    pub(crate) instructions: Option<f64>,
     pub(crate) rss_mib: f64,
     pub(crate) bare_rss_mib: f64,
 }
@@ -79,7 +91,10 @@ impl StageLine {
     pub(crate) fn of(stage: &str, skew: f64, bare: &str, pairs: &[(Cost, Cost)]) -> Self {
         let middle = |figure: &dyn Fn(&(Cost, Cost)) -> f64| Spread::of(pairs.iter().map(figure)).median;
         let ratio = Spread::of(pairs.iter().map(|(ours, bare)| ours.cpu_per_million() / bare.cpu_per_million()));
-        let statements: Vec<f64> = pairs.iter().filter_map(|(ours, _)| ours.statements_per_1000()).collect();
+        let median_of = |figure: &dyn Fn(&Cost) -> Option<f64>| {
+            let found: Vec<f64> = pairs.iter().filter_map(|(ours, _)| figure(ours)).collect();
+            (!found.is_empty()).then(|| Spread::of(found).median)
+        };
         Self {
             stage: stage.to_owned(),
             skew,
@@ -95,7 +110,9 @@ impl StageLine {
             ratio_max: ratio.max,
             cassandra_cpu_s_per_million: middle(&|(ours, _)| ours.cassandra_per_million()),
             bare_cassandra_cpu_s_per_million: middle(&|(_, bare)| bare.cassandra_per_million()),
-            statements_per_1000: (!statements.is_empty()).then(|| Spread::of(statements).median),
+            statements_per_1000: median_of(&|ours| ours.statements_per_1000()),
+            allocations: median_of(&|ours| ours.allocations_each()),
+            instructions: None,
             rss_mib: Spread::of(pairs.iter().map(|(ours, _)| ours.peak_mib)).max,
             bare_rss_mib: Spread::of(pairs.iter().map(|(_, bare)| bare.peak_mib)).max,
         }
@@ -146,26 +163,30 @@ pub(crate) fn tables(lines: &[Line]) -> String {
         "least",
         "most",
         "stmts/1000",
+        "allocs",
+        "instrs",
         "Cassandra µs",
         "its bare",
         "MiB",
         "bare MiB",
     ]);
-    let mut backlogs = Table::new(&["stage", "skew", "changes", "per s", "CPU µs", "MiB"]);
+    let mut backlogs = Table::new(&["stage", "skew", "changes", "per s", "CPU µs", "allocs", "MiB"]);
     let mut latencies =
         Table::new(&["loop", "load", "per s", "row p50", "p99", "p99.9", "clean p50", "p99", "p99.9", "probes"]);
     let mut rest = String::new();
     for line in lines {
         match line {
             Line::Stage(line) => stages.row(line.cells()),
-            Line::Backlog { stage, skew, changes, cpu_s_per_million, changes_per_s, rss_mib } => backlogs.row([
-                stage.clone(),
-                format!("{skew}"),
-                changes.to_string(),
-                format!("{changes_per_s:.0}"),
-                format!("{cpu_s_per_million:.2}"),
-                format!("{rss_mib:.0}"),
-            ]),
+            Line::Backlog { stage, skew, changes, cpu_s_per_million, changes_per_s, allocations, rss_mib } => backlogs
+                .row([
+                    stage.clone(),
+                    format!("{skew}"),
+                    changes.to_string(),
+                    format!("{changes_per_s:.0}"),
+                    format!("{cpu_s_per_million:.2}"),
+                    if_counted(*allocations, 1),
+                    format!("{rss_mib:.0}"),
+                ]),
             Line::Latency { loop_name, load, changes_per_s, row, clean } => {
                 let of = |quantiles: &Quantiles| [quantiles.p50, quantiles.p99, quantiles.p999].map(one);
                 let ([a, b, c], [d, e, f]) = (of(row), of(clean));
@@ -180,12 +201,16 @@ pub(crate) fn tables(lines: &[Line]) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
+fn if_counted(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.digits$}"))
+}
+
 fn one(value: f64) -> String {
     format!("{value:.1}")
 }
 
 impl StageLine {
-    fn cells(&self) -> [String; 15] {
+    fn cells(&self) -> [String; 17] {
         let two = |value: f64| format!("{value:.2}");
         [
             self.stage.clone(),
@@ -198,7 +223,9 @@ impl StageLine {
             two(self.ratio),
             two(self.ratio_min),
             two(self.ratio_max),
-            self.statements_per_1000.map_or_else(|| "-".into(), |count| format!("{count:.0}")),
+            if_counted(self.statements_per_1000, 0),
+            if_counted(self.allocations, 1),
+            if_counted(self.instructions, 0),
             one(self.cassandra_cpu_s_per_million),
             one(self.bare_cassandra_cpu_s_per_million),
             format!("{:.0}", self.rss_mib),

@@ -1,10 +1,10 @@
 //! Everything that is measured, in one run: ours and the bare loops by turns, so that both meet the same machine.
 
 use crate::bare::What;
-use crate::cost::Cost;
+use crate::cost::{self, Cost};
 use crate::ground::{Ground, PARTITIONS, Part, Stage};
 use crate::report::{Line, Results, StageLine, tables};
-use crate::{Outcome, latency, plot, recovery, say, show};
+use crate::{Outcome, count, latency, plot, recovery, say, show};
 use clap::Args;
 use schemas::topics;
 use serde_json::Value;
@@ -34,7 +34,7 @@ pub(crate) struct Run {
     /// Backlogs to drain through the whole path, in changes, comma separated
     #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 3_000_000])]
     backlogs: Vec<u64>,
-    /// Parts to leave out: pairs, path, latency, recovery, plain
+    /// Parts to leave out: pairs, instructions, path, latency, recovery, plain
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
 }
@@ -110,7 +110,11 @@ impl Run {
         for (stage, pairs) in Stage::ALL.into_iter().zip(&found) {
             let bare =
                 ["consume + decode + produce", "consume + decode + produce", "consume + decode + write + delete"];
-            results.add(Line::Stage(StageLine::of(stage.worker(), skew, bare[stage as usize], pairs)))?;
+            let mut line = StageLine::of(stage.worker(), skew, bare[stage as usize], pairs);
+            if self.takes("instructions") {
+                line.instructions = count::instructions(stage).await?;
+            }
+            results.add(Line::Stage(line))?;
         }
         let consumed: Vec<(Cost, Cost)> = consume.iter().skip(1).map(|cost| (*cost, *cost)).collect();
         results.add(Line::Stage(StageLine::of("bare consume", skew, "itself", &consumed)))?;
@@ -161,18 +165,24 @@ impl Run {
             }
         }
         let wall = since.elapsed();
-        let mut sum = 0.0;
+        let servers = [("cassandra", ground.cassandra_cpu()? - cassandra), ("broker", ground.broker_cpu()? - broker)];
+        let mut all = Cost { changes, wall, allocations: Some(0), ..Cost::default() };
         for (stage, (worker, _)) in working {
-            let (cpu, rss_mib) = (crate::cost::cpu(worker.pid())?, crate::cost::peak_mib(worker.pid())?);
-            sum += cpu;
-            results.add(backlog(stage.worker(), changes, cpu, wall, rss_mib))?;
-            worker.leave().await;
+            let (cpu, peak_mib) = (cost::cpu(worker.pid())?, cost::peak_mib(worker.pid())?);
+            let allocations = count::allocations(&worker.last_words().await);
+            all.cpu += cpu;
+            all.peak_mib += peak_mib;
+            all.allocations = all.allocations.zip(allocations).map(|(sum, more)| sum + more);
+            results.add(backlog(stage.worker(), &Cost { cpu, peak_mib, allocations, ..all }))?;
         }
-        results.add(backlog("all three", changes, sum, wall, 0.0))?;
-        results.add(backlog("cassandra", changes, ground.cassandra_cpu()? - cassandra, wall, 0.0))?;
-        results.add(backlog("broker", changes, ground.broker_cpu()? - broker, wall, 0.0))?;
-        say(&format!("bench: {changes} changes through all three: {:.2} µs each", sum / changes as f64 * 1e6));
-        Ok(())
+        results.add(backlog("all three", &all))?;
+        for (server, cpu) in servers {
+            results.add(backlog(server, &Cost { changes, wall, cpu, ..Cost::default() }))?;
+        }
+        say(&format!("bench: {changes} changes through all three: {:.2} µs each", all.cpu_per_million()));
+        // All of it waits before the sink: in the path it never does.
+        let alone = ground.drain(Stage::Sink, "alone", &ground.whole(topics::ENRICHED).await).await?;
+        results.add(backlog("sink alone", &alone))
     }
 
     async fn bare(&self, ground: &Ground, what: What, topic: &str, part: &Part) -> Outcome<Cost> {
@@ -188,18 +198,20 @@ impl Run {
             peak_mib: number("peak_mib")?,
             cassandra_cpu: ground.cassandra_cpu()? - before,
             statements: None,
+            allocations: None,
         })
     }
 }
 
-fn backlog(stage: &str, changes: u64, cpu: f64, wall: Duration, rss_mib: f64) -> Line {
+fn backlog(stage: &str, cost: &Cost) -> Line {
     Line::Backlog {
         stage: stage.to_owned(),
         skew: 0.99,
-        changes,
-        cpu_s_per_million: cpu / changes as f64 * 1e6,
-        changes_per_s: changes as f64 / wall.as_secs_f64(),
-        rss_mib,
+        changes: cost.changes,
+        cpu_s_per_million: cost.cpu_per_million(),
+        changes_per_s: cost.per_second(),
+        allocations: cost.allocations_each(),
+        rss_mib: cost.peak_mib,
     }
 }
 

@@ -178,7 +178,10 @@ where
                 event = source.next(&self.demand), if !self.stopping => match event {
                     Ok(Some(event)) => {
                         self.take(event);
-                        self.take_ready(source);
+                        if self.take_ready(source) {
+                            // The lanes that got them have not had the thread since.
+                            tokio::task::yield_now().await;
+                        }
                     }
                     Ok(None) => self.stopping = true,
                     Err(fault) => self.fail(fault),
@@ -223,18 +226,20 @@ where
         }
     }
 
-    /// Takes what else is there, before the loop asks everybody again: that costs more than a record does.
-    fn take_ready(&mut self, source: &mut impl Source) {
+    /// Takes what else is there, before the loop asks everybody again: that costs more than a record does. Whether there
+    /// may be more.
+    fn take_ready(&mut self, source: &mut impl Source) -> bool {
         for _ in 0..AT_ONCE {
             if self.stopping {
-                return;
+                return false;
             }
             match source.ready(&self.demand) {
                 Ok(Some(record)) => self.receive(record),
-                Ok(None) => return,
+                Ok(None) => return false,
                 Err(fault) => self.fail(fault),
             }
         }
+        true
     }
 
     fn open(&mut self, place: TopicPartition, resume: &Resume) {

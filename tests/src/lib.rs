@@ -15,6 +15,7 @@ pub mod installation;
 pub mod process;
 pub mod relay;
 pub mod stack;
+pub mod work;
 pub mod zipf;
 
 use std::time::Duration;

@@ -141,6 +141,13 @@ impl Worker {
         self.exit().await
     }
 
+    /// SIGTERM; everything it has logged until its end.
+    pub async fn last_words(mut self) -> String {
+        self.signal("TERM");
+        self.exit().await;
+        self.log()
+    }
+
     /// SIGSTOP: it stands still in the middle of whatever it does, and nobody is told.
     pub fn pause(&self) {
         self.signal("STOP");

@@ -47,8 +47,8 @@ const DEAD_BYTES_MAX: u32 = 128 << 20;
 const MESSAGE_BYTES_MAX: u32 = 2 << 20;
 /// Records waiting for acknowledgement.
 const QUEUE_KBYTES: u32 = 32 << 10;
-/// What one partition's queue may hold, and what one fetch may add to it: `source`'s own bounds.
-const FETCH_QUEUE_BYTES: u64 = 1 << 20;
+/// What one partition's queue may hold, and what one fetch may add to it once it is unpacked: the client's own bounds.
+const FETCHED_BYTES: u64 = (512 << 10) + 4 * (256 << 10);
 /// A drain's last commit and the group's goodbye, over the drain itself.
 const GOODBYE: Duration = Duration::from_secs(12);
 /// The poll thread comes round ten times a second; a rebalance may hold it for a drain.
@@ -95,7 +95,7 @@ where
 {
     info!(
         unsettled_bytes = limits.in_flight_bytes,
-        fetch_bytes_per_partition = 2 * FETCH_QUEUE_BYTES,
+        fetch_bytes_per_partition = FETCHED_BYTES,
         producer_bytes = u64::from(QUEUE_KBYTES) << 10,
         dead_letter_bytes_max = u64::from(dead_queue_kbytes()) << 10,
         "memory is bounded by the sum of these"

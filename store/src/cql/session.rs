@@ -107,18 +107,17 @@ fn execution_profile(config: &Config) -> ExecutionProfile {
 /// nodes without one.
 fn check_datacenter<'n>(places: impl Iterator<Item = Option<&'n str>>, config: &Config) -> Result<(), ConnectError> {
     let wanted = &config.local_dc;
-    let (mut found, mut is_starting) = (BTreeSet::new(), true);
-    for place in places {
-        is_starting &= place.is_none();
-        found.extend(place.map(str::to_owned));
-    }
-    if is_starting {
-        return Err(ConnectError::Starting { nodes: config.nodes.join(", ") });
-    }
-    if found.contains(wanted) {
+    let places: Vec<Option<&str>> = places.collect();
+    if places.contains(&Some(wanted)) {
         return Ok(());
     }
-    Err(ConnectError::NoSuchDatacenter { wanted: wanted.clone(), found: found.into_iter().collect() })
+    // Whoever does not say where it is may be what is looked for.
+    if places.is_empty() || places.contains(&None) {
+        return Err(ConnectError::Starting { nodes: config.nodes.join(", ") });
+    }
+    let found: BTreeSet<&str> = places.into_iter().flatten().collect();
+    let found = found.into_iter().map(str::to_owned).collect();
+    Err(ConnectError::NoSuchDatacenter { wanted: wanted.clone(), found })
 }
 
 #[cfg(test)]
@@ -133,11 +132,10 @@ mod tests {
     #[test]
     fn a_data_centre_without_nodes_is_a_mistake_and_unknown_nodes_are_asked_again() {
         assert!(checked(&[Some("south"), Some("north")]).is_ok());
-        // A node that has joined a moment ago says less than the others.
         assert!(checked(&[None, Some("north")]).is_ok());
-        let error = checked(&[Some("south"), None]).unwrap_err();
+        let error = checked(&[Some("south"), Some("south")]).unwrap_err();
         assert!(matches!(error, ConnectError::NoSuchDatacenter { found, .. } if found == ["south"]));
-        for starting in [&[] as &[Option<&str>], &[None], &[None, None]] {
+        for starting in [&[] as &[Option<&str>], &[None], &[Some("south"), None]] {
             assert!(matches!(checked(starting), Err(ConnectError::Starting { .. })));
         }
     }

@@ -16,7 +16,7 @@ use std::hash::{BuildHasher, Hasher};
 const USERS_MAX: usize = 8;
 
 /// Most bytes of one request of several users, as Cassandra counts them: it warns from 5 KiB on, and refuses 50.
-const LEN_MAX: usize = 4 << 10;
+const LEN_MAX: usize = 5_000;
 
 /// Cuts users into runs: `nodes` says for each which nodes keep his row (`None`: nobody knows), `lens` his bytes.
 ///
@@ -42,11 +42,14 @@ pub(super) fn runs(users: impl IntoIterator<Item = (Option<u64>, usize)>) -> Vec
 
 /// Bytes of a user's changes as Cassandra counts them, from above: merged they are fewer.
 pub(super) fn len_of(changes: &[&Change]) -> usize {
-    /// A row's own, and a cell's beside its value.
-    const ROW: usize = 64;
-    const CELL: usize = 20;
+    /// A row's own and its deletion's, and our six cells of every row with what they hold.
+    const ROW: usize = 32 + 140;
+    /// A cell's beside its value: when it was written, and until when it lives.
+    const CELL: usize = 16;
+    /// Of a value that is no text.
+    const FIXED: usize = 8;
     let of = |change: &&Change| {
-        let set = change.named().iter().map(|field| CELL + change.set.get(field).map_or(0, value_len));
+        let set = change.named().iter().map(|field| CELL + change.set.get(field).map_or(0, value_len).max(FIXED));
         ROW + change.source.as_ref().map_or(0, String::len) + set.sum::<usize>()
     };
     changes.iter().map(of).sum()
@@ -56,19 +59,46 @@ pub(super) fn len_of(changes: &[&Change]) -> usize {
 pub(super) struct Nodes<'s> {
     state: &'s ClusterState,
     keyspace: &'s Keyspace,
+    spread: Spread,
+}
+
+/// What is known of where rows lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spread {
     /// Every node keeps every row.
-    is_all: bool,
+    Everywhere,
+    ByToken,
+    Unknown,
+}
+
+impl Spread {
+    /// `nodes` are the data centres of all nodes.
+    fn of(strategy: &Strategy, nodes: &[Option<&str>]) -> Self {
+        let is_everywhere = match strategy {
+            Strategy::SimpleStrategy { replication_factor } => nodes.len() <= *replication_factor,
+            Strategy::NetworkTopologyStrategy { datacenter_repfactors: copies } => nodes.iter().all(|place| {
+                let here = nodes.iter().filter(|other| *other == place).count();
+                place.and_then(|name| copies.get(name)).is_some_and(|copies| here <= *copies)
+            }),
+            Strategy::LocalStrategy | Strategy::Other { .. } | _ => return Self::Unknown,
+        };
+        if is_everywhere { Self::Everywhere } else { Self::ByToken }
+    }
 }
 
 impl<'s> Nodes<'s> {
     pub(super) fn new(state: &'s ClusterState, keyspace: &'s Keyspace) -> Self {
-        Self { state, keyspace, is_all: keeps_all(state, keyspace) }
+        let nodes: Vec<_> = state.get_nodes_info().iter().map(|node| node.datacenter.as_deref()).collect();
+        let strategy = state.get_keyspace(keyspace.as_str()).map(|keyspace| &keyspace.strategy);
+        Self { state, keyspace, spread: strategy.map_or(Spread::Unknown, |strategy| Spread::of(strategy, &nodes)) }
     }
 
     /// Equal for users whose rows are on the same nodes. The token is asked for only if it matters.
     pub(super) fn of(&self, token: impl FnOnce() -> Option<Token>) -> Option<u64> {
-        if self.is_all {
-            return Some(0);
+        match self.spread {
+            Spread::Everywhere => return Some(0),
+            Spread::Unknown => return None,
+            Spread::ByToken => {}
         }
         let endpoints = self.state.get_token_endpoints(self.keyspace.as_str(), super::table::TABLE, token()?);
         let mut ids: Vec<u128> = endpoints.iter().map(|(node, _)| node.host_id.as_u128()).collect();
@@ -79,25 +109,10 @@ impl<'s> Nodes<'s> {
     }
 }
 
-/// Whether there are no more nodes than copies of a row, in every data centre.
-fn keeps_all(state: &ClusterState, keyspace: &Keyspace) -> bool {
-    let Some(keyspace) = state.get_keyspace(keyspace.as_str()) else { return false };
-    let nodes = state.get_nodes_info();
-    match &keyspace.strategy {
-        Strategy::SimpleStrategy { replication_factor } => nodes.len() <= *replication_factor,
-        Strategy::NetworkTopologyStrategy { datacenter_repfactors: copies } => nodes.iter().all(|node| {
-            let here = nodes.iter().filter(|other| other.datacenter == node.datacenter).count();
-            let copies = node.datacenter.as_ref().and_then(|name| copies.get(name));
-            copies.is_some_and(|copies| here <= *copies)
-        }),
-        Strategy::LocalStrategy | Strategy::Other { .. } | _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use proptest::{prop_assert, prop_assert_eq, proptest};
 
     #[test]
     fn users_on_the_same_nodes_share_requests_of_bounded_size() {
@@ -111,6 +126,27 @@ mod tests {
     fn who_is_too_big_or_lives_nobody_knows_where_goes_alone() {
         assert_eq!(runs([(Some(1), LEN_MAX + 1), (None, 1), (None, 1), (Some(1), 1)]), [[0], [1], [2], [3]]);
         assert!(runs([]).is_empty());
+    }
+
+    #[test]
+    fn rows_are_everywhere_where_no_data_centre_has_more_nodes_than_copies() {
+        let by_name = |copies: &[(&str, usize)]| Strategy::NetworkTopologyStrategy {
+            datacenter_repfactors: copies.iter().map(|(name, copies)| ((*name).to_owned(), *copies)).collect(),
+        };
+        let (north, south) = (Some("north"), Some("south"));
+        for (strategy, nodes, spread) in [
+            (Strategy::SimpleStrategy { replication_factor: 3 }, vec![north; 3], Spread::Everywhere),
+            (Strategy::SimpleStrategy { replication_factor: 3 }, vec![north; 4], Spread::ByToken),
+            (by_name(&[("north", 3)]), vec![north; 3], Spread::Everywhere),
+            (by_name(&[("north", 3), ("south", 1)]), vec![north, south, north, north], Spread::Everywhere),
+            // As many copies as nodes, and not where the nodes are.
+            (by_name(&[("north", 3), ("south", 3)]), vec![north, north, north, north, south, south], Spread::ByToken),
+            (by_name(&[("north", 3)]), vec![north, south], Spread::ByToken),
+            (by_name(&[("north", 3)]), vec![north, None], Spread::ByToken),
+            (Strategy::LocalStrategy, vec![north], Spread::Unknown),
+        ] {
+            assert_eq!(Spread::of(&strategy, &nodes), spread, "{strategy:?} {nodes:?}");
+        }
     }
 
     proptest! {
