@@ -14,7 +14,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use schemas::{Change, Codec, Profile, accept, headers};
+use schemas::accept::{self, Place};
+use schemas::{Change, Codec, Lane, Origin, Profile, Rejection, Version, headers, rules, topics};
 use std::sync::Arc;
 use std::time::Duration;
 use store::cache::{self, Invalidator, Key};
@@ -28,7 +29,9 @@ pub(crate) enum What {
     Consume,
     /// Reads it, decodes a raw change, and writes the same bytes elsewhere: what `validate` does at least
     Transform,
-    /// The same with our own Avro: what `enrich` does at least
+    /// The same, and checks every value, and writes what comes of it: what a loop must do to be right for each record
+    Check,
+    /// Reads it, decodes our own Avro, and writes the same bytes elsewhere: what `enrich` does at least
     Carry,
     /// Reads it, writes it to Cassandra as one request, then deletes the user in Redis
     Store,
@@ -69,7 +72,9 @@ impl Bare {
         let since = Instant::now();
         let count = match self.what {
             What::Store => self.store().await?,
-            What::Consume | What::Transform | What::Carry => tokio::task::spawn_blocking(move || self.pass()).await??,
+            What::Consume | What::Transform | What::Check | What::Carry => {
+                tokio::task::spawn_blocking(move || self.pass()).await??
+            }
         };
         let pid = std::process::id();
         let line = serde_json::json!({
@@ -93,10 +98,10 @@ impl Bare {
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", format!("{}.bare", self.topic))
             .set("enable.auto.commit", "false")
-            .set("queued.max.messages.kbytes", "12288")
-            .set("max.partition.fetch.bytes", "1048576")
-            .set("fetch.max.bytes", "16777216")
-            .set("fetch.queue.backoff.ms", "20");
+            .set("queued.max.messages.kbytes", "6144")
+            .set("max.partition.fetch.bytes", "262144")
+            .set("fetch.max.bytes", "4194304")
+            .set("fetch.queue.backoff.ms", "10");
         let consumer: BaseConsumer = client.create()?;
         consumer.assign(&self.offsets(&self.from)?)?;
         Ok(consumer)
@@ -120,7 +125,8 @@ impl Bare {
 
     /// Reads all of the part, and carries it on if told to.
     fn pass(&self) -> Outcome<u64> {
-        let codec = Codec::new(Arc::new(Profile::embedded()?));
+        let profile = Arc::new(Profile::embedded()?);
+        let codec = Codec::new(profile.clone());
         let consumer = self.consumer()?;
         let mut client = ClientConfig::new();
         // As the product's own sink has it.
@@ -132,21 +138,27 @@ impl Bare {
             .set("linger.ms", "2")
             .set("queue.buffering.max.kbytes", "32768");
         let producer: BaseProducer = client.create()?;
-        let (len, mut count) = (self.part().len(), 0);
+        let (len, mut count, mut own) = (self.part().len(), 0, Vec::new());
         while count < len {
             let Some(message) = self.next(&consumer, Duration::from_millis(100))? else { continue };
             count += 1;
+            own.clear();
             match self.what {
                 What::Transform => {
                     // One that is wrong costs as much as one that is right.
                     std::hint::black_box(accept::read(&codec, message.payload().unwrap_or_default()).is_ok());
+                }
+                What::Check => {
+                    if let Ok(change) = checked(&profile, &codec, &message)? {
+                        codec.encode(&change, &mut own).map_err(|_| "a checked change that cannot be written")?;
+                    }
                 }
                 What::Carry => drop(std::hint::black_box(change(&codec, &message)?)),
                 What::Consume | What::Store => continue,
             }
             let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.out).partition(message.partition());
             record.key = message.key();
-            record.payload = message.payload();
+            record.payload = if own.is_empty() { message.payload() } else { Some(&own) };
             hand_over(&producer, record)?;
             if count % 1_000 == 0 {
                 producer.poll(Duration::ZERO);
@@ -197,6 +209,16 @@ impl Bare {
         consumer.commit(&self.offsets(&self.to)?, CommitMode::Sync)?;
         Ok(count)
     }
+}
+
+/// A raw change with its values checked and normalised, or why not.
+fn checked(profile: &Profile, codec: &Codec, message: &BorrowedMessage<'_>) -> Outcome<Result<Change, Rejection>> {
+    let origin = Origin::new(topics::RAW, message.partition(), message.offset()).ok_or("no origin")?;
+    let millis = message.timestamp().to_millis().ok_or("a record without a time")?;
+    let version = Version::at(millis * 1_000, Lane::Live).ok_or("no version")?;
+    let place = Place { key: message.key(), origin, version };
+    let draft = accept::read(codec, message.payload().unwrap_or_default());
+    Ok(draft.and_then(|draft| accept::accept(profile, draft, place)).and_then(|change| rules::check(profile, change)))
 }
 
 fn change(codec: &Codec, message: &BorrowedMessage<'_>) -> Outcome<Change> {

@@ -72,7 +72,7 @@ impl Run {
         let line = load(&ground, self.changes, skew, 1).await?;
         results.add(line)?;
         let raw = ground.whole(topics::RAW).await;
-        let (mut found, mut consume) = (vec![Vec::new(); Stage::ALL.len()], Vec::new());
+        let (mut found, mut consume, mut checks) = (vec![Vec::new(); Stage::ALL.len()], Vec::new(), Vec::new());
         // The first round warms JVMs, page caches and connections, and does not count.
         for round in 0..=self.pairs {
             let mut part = raw.clone();
@@ -101,6 +101,9 @@ impl Run {
                 if round > 0 {
                     pairs.push((ours, bare));
                 }
+                if stage == Stage::Validate {
+                    checks.push((ours, self.bare(&ground, What::Check, stage.input(), &part).await?));
+                }
                 if let Some(output) = stage.output() {
                     part = ground.since(output, before).await;
                 }
@@ -116,6 +119,13 @@ impl Run {
             }
             results.add(Line::Stage(line))?;
         }
+        let bare = "consume + decode + check + encode + produce";
+        results.add(Line::Stage(StageLine::of(
+            "validate, bare checks",
+            skew,
+            bare,
+            checks.get(1..).unwrap_or_default(),
+        )))?;
         let consumed: Vec<(Cost, Cost)> = consume.iter().skip(1).map(|cost| (*cost, *cost)).collect();
         results.add(Line::Stage(StageLine::of("bare consume", skew, "itself", &consumed)))?;
         let sink = found.last().ok_or("no sink")?;
