@@ -100,7 +100,7 @@ impl Bare {
             .set("enable.auto.commit", "false")
             .set("queued.max.messages.kbytes", "6144")
             .set("max.partition.fetch.bytes", "262144")
-            .set("fetch.max.bytes", "4194304")
+            .set("fetch.max.bytes", "16777216")
             .set("fetch.queue.backoff.ms", "10");
         let consumer: BaseConsumer = client.create()?;
         consumer.assign(&self.offsets(&self.from)?)?;

@@ -43,9 +43,15 @@ impl Run {
     pub(crate) async fn execute(self) -> Outcome<()> {
         let since = Instant::now();
         let mut results = Results::new(&self.out)?;
+        let mut instructions = [None; Stage::ALL.len()];
+        if self.takes("instructions") {
+            for (stage, count) in Stage::ALL.into_iter().zip(&mut instructions) {
+                *count = count::instructions(stage).await?;
+            }
+        }
         for skew in self.skews.clone() {
             if self.takes("pairs") {
-                Box::pin(self.pairs(skew, &mut results)).await?;
+                Box::pin(self.pairs(skew, instructions, &mut results)).await?;
             }
             if self.takes("plain") {
                 results.add(Box::pin(crate::watch::plain(self.changes, skew)).await?)?;
@@ -67,7 +73,7 @@ impl Run {
     }
 
     /// Each stage alone beside its bare loop.
-    async fn pairs(&self, skew: f64, results: &mut Results) -> Outcome<()> {
+    async fn pairs(&self, skew: f64, instructions: [Option<f64>; 3], results: &mut Results) -> Outcome<()> {
         let ground = Ground::new(&format!("pairs{}", (skew * 100.0) as u64)).await?;
         let line = load(&ground, self.changes, skew, 1).await?;
         results.add(line)?;
@@ -114,9 +120,7 @@ impl Run {
             let bare =
                 ["consume + decode + produce", "consume + decode + produce", "consume + decode + write + delete"];
             let mut line = StageLine::of(stage.worker(), skew, bare[stage as usize], pairs);
-            if self.takes("instructions") {
-                line.instructions = count::instructions(stage).await?;
-            }
+            line.instructions = instructions[stage as usize];
             results.add(Line::Stage(line))?;
         }
         let bare = "consume + decode + check + encode + produce";

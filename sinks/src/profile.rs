@@ -84,13 +84,6 @@ enum Tried {
     Again,
 }
 
-/// Whether a request is about several users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shared {
-    Yes,
-    No,
-}
-
 impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
     pub fn new(profiles: P, cache: Option<C>, clock: Clock, gates: Gates) -> Self {
         Self { profiles, cache, clock, gates }
@@ -102,7 +95,7 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
         let mut is_suspect = false;
         if run.len() > 1 {
             let mut work = self.gates.cassandra.work(gates::key_of(run.first().and_then(|changes| user_of(changes))));
-            match self.attempt(&mut work, Shared::Yes, || self.profiles.write_together(run)).await? {
+            match self.attempt(&mut work, || self.profiles.write_together(run)).await? {
                 Tried::Written => return Ok(vec![Vec::new(); run.len()]),
                 Tried::Refused => {}
                 // Many for one that failed: not before the pause behind it is over.
@@ -119,7 +112,7 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
     async fn settle(&self, changes: &[&Change], is_suspect: bool) -> Result<Vec<usize>, Fault> {
         let mut work = self.gates.cassandra.work(gates::key_of(user_of(changes))).suspected(is_suspect);
         loop {
-            match self.attempt(&mut work, Shared::No, || self.profiles.write(changes)).await? {
+            match self.attempt(&mut work, || self.profiles.write(changes)).await? {
                 Tried::Written => return Ok(Vec::new()),
                 // Named one by one, so that one refused change takes no neighbour with it.
                 Tried::Refused => return self.eliminate(changes, &mut work).await,
@@ -147,7 +140,7 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
         let mut is_sound = false;
         let alone = [change];
         loop {
-            match self.attempt(work, Shared::No, || self.profiles.write(&alone)).await? {
+            match self.attempt(work, || self.profiles.write(&alone)).await? {
                 Tried::Written => return Ok(false),
                 // What the store took before that says nothing of what it takes behind it.
                 Tried::Again => {
@@ -172,7 +165,7 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
     }
 
     /// One try, once the breaker and a permit let it out.
-    async fn attempt<F>(&self, work: &mut Work<'_>, shared: Shared, write: impl FnOnce() -> F) -> Result<Tried, Fault>
+    async fn attempt<F>(&self, work: &mut Work<'_>, write: impl FnOnce() -> F) -> Result<Tried, Fault>
     where
         F: Future<Output = Result<(), WriteError>>,
     {
@@ -186,9 +179,8 @@ impl<P: Profiles, C: Invalidate> ProfileSink<P, C> {
                 Ok(if outcome.is_ok() { Tried::Written } else { Tried::Refused })
             }
             Err(error @ WriteError::Ambiguous(_)) => {
-                // Once a user: a few whose every try fails say nothing of how much the store takes. Those of a shared request
-                // are about to say so one by one.
-                if shared == Shared::No && !work.has_failed() {
+                // Once a piece of work: a few users whose every try fails say nothing of how much the store takes.
+                if !work.has_failed() {
                     permit.ended(Outcome::Failed);
                 }
                 work.failed(pass, &error);

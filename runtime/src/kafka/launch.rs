@@ -47,7 +47,8 @@ const DEAD_BYTES_MAX: u32 = 128 << 20;
 const MESSAGE_BYTES_MAX: u32 = 2 << 20;
 /// Records waiting for acknowledgement.
 const QUEUE_KBYTES: u32 = 32 << 10;
-/// What one partition's queue may hold, and what one fetch may add to it once it is unpacked: the client's own bounds.
+/// What one partition's queue may hold, and what one fetch may add to it once it is unpacked to four times as much: the
+/// client's own bounds. Only a producer's batch that is larger comes whole.
 const FETCHED_BYTES: u64 = (512 << 10) + 4 * (256 << 10);
 /// A drain's last commit and the group's goodbye, over the drain itself.
 const GOODBYE: Duration = Duration::from_secs(12);

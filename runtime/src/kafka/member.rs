@@ -16,10 +16,10 @@ use tracing::debug;
 /// Bytes that one partition's queue may hold before nothing more is fetched for it.
 const QUEUE_KBYTES: &str = "512";
 /// Bytes that one fetch may add to it. They come compressed, and the client keeps a structure of its own for each record
-/// beside: in memory it is five times as much, for every partition held.
+/// beside: in memory it is four times as much, for every partition held.
 const FETCH_BYTES: &str = "262144";
 /// One answer of a broker, for all partitions together. Set by hand: the queue's bound would pull it down.
-const FETCH_ANSWER_BYTES: &str = "4194304";
+const FETCH_ANSWER_BYTES: &str = "16777216";
 /// How long a full queue waits before it fetches again; the default of a second costs a third of the speed.
 const FETCH_BACKOFF_MS: &str = "10";
 /// How often the client says what it has received, and whether it is in its group. Half a millisecond of work each time.

@@ -118,9 +118,9 @@ struct Bench {
     sink: ProfileSink<Stores, Stores>,
 }
 
-fn bench_with(cache: bool) -> Bench {
+fn bench_with(cache: bool, pause: Duration) -> Bench {
     let (stores, health) = (Stores::default(), Health::new());
-    let pauses = Pauses { min: Duration::from_millis(1), max: Duration::from_millis(1), seed: Some(7) };
+    let pauses = Pauses { min: pause, max: pause, seed: Some(7) };
     let breaker = |store| Breaker::new(Rule::new(pauses), health.condition(store, ""), BreakerMetrics::default());
     let permits = Permits::new(Bounds { min: 4, max: 4, unhurried: Duration::ZERO }, Gauge::default());
     let gates = Gates { cassandra: breaker("cassandra"), redis: breaker("redis"), permits };
@@ -130,7 +130,7 @@ fn bench_with(cache: bool) -> Bench {
 }
 
 fn bench() -> Bench {
-    bench_with(true)
+    bench_with(true, Duration::from_millis(1))
 }
 
 /// A delete, for nothing here depends on what a change does.
@@ -181,7 +181,7 @@ async fn nothing_is_settled_before_the_cache_has_confirmed() {
 
 #[tokio::test]
 async fn an_installation_without_a_cache_writes_all_the_same() {
-    let Bench { stores, sink, .. } = bench_with(false);
+    let Bench { stores, sink, .. } = bench_with(false, Duration::from_millis(1));
     assert_eq!(sink.write(&[change("ada", 8)]).await.unwrap(), []);
     assert_eq!(stores.asked(), [write("ada", &[8])]);
 }
@@ -259,6 +259,20 @@ async fn a_user_whose_writes_time_out_is_written_alone_from_then_on() {
     stores.state().hot = None;
     assert_eq!(writing.await.unwrap(), []);
     assert_eq!(stores.asked().last(), Some(&delete(&["ada", "bob", "cyd"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_for_one_that_failed_wait_for_its_pause() {
+    let Bench { stores, sink, .. } = bench_with(true, Duration::from_secs(60));
+    stores.state().is_together = true;
+    stores.state().hot = Some("bob".into());
+    let batch = [change("ada", 8), change("bob", 16)];
+    let mut writing = Box::pin(sink.write(&batch));
+    assert!(timeout(Duration::from_millis(5), &mut writing).await.is_err(), "it is not done");
+    assert_eq!(stores.asked(), [together(&["ada", "bob"])]);
+    stores.state().hot = None;
+    assert_eq!(writing.await.unwrap(), []);
+    assert_eq!(stores.asked().iter().filter(|it| matches!(it, Asked::Write(..))).count(), 2);
 }
 
 /// I8.
