@@ -10,7 +10,7 @@ test: ; @deploy/local/test-run
 # The long forms: MINUTES (default 60) of faults on three nodes and three brokers, then the other PARTS; the result is tests/soak/<date>.json.
 soak: ; @deploy/local/soak-run
 
-# What it costs, beside bare client loops on the same servers: tables here, lines and plots in bench/results. About half an hour.
+# What it costs, beside bare client loops on the same servers: tables here, lines and plots in bench/results. About 20 minutes once built.
 bench: ; @deploy/local/bench-run $(ARGS)
 
 # Formatting, clippy, and the house tests: seconds once built.

@@ -1,6 +1,7 @@
 //! Plots of the results as SVG, drawn by hand: bars and lines are all they need.
 
 use crate::Outcome;
+use crate::ground::Stage;
 use crate::report::{Line, Results};
 use clap::Args;
 use std::fmt::Write as _;
@@ -145,8 +146,8 @@ fn stages(lines: &[Line]) -> Outcome<Option<String>> {
     let of_stage = |line: &Line| {
         let Line::Stage(line) = line else { return None };
         let label = format!("{}, skew {}", line.stage, line.skew);
-        (line.bare != "itself")
-            .then(|| Group { label, values: vec![line.cpu_s_per_million, line.bare_cpu_s_per_million] })
+        let is_worker = Stage::ALL.iter().any(|stage| stage.worker() == line.stage);
+        is_worker.then(|| Group { label, values: vec![line.cpu_s_per_million, line.bare_cpu_s_per_million] })
     };
     let groups: Vec<Group> = lines.iter().filter_map(of_stage).collect();
     let unit = "CPU-seconds per million changes";
