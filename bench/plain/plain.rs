@@ -15,6 +15,11 @@ use scylla::statement::prepared::PreparedStatement;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tikv_jemallocator::Jemalloc;
+
+/// The workers' own: what is compared is what the programs do.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 

@@ -70,10 +70,13 @@ fn counted(words: &str) -> Option<u64> {
     })
 }
 
+/// Makes a worker's allocator say at its end what it was asked for: a value of `MALLOC_CONF`.
+pub(crate) const TELLING: &str = "stats_print:true,stats_print_opts:Jdablxeh";
+
 /// What was asked of the allocator from the start of a process to its end, if it was told to say so: jemalloc's statistics
 /// as JSON, among the lines of its log.
 pub(crate) fn allocations(words: &str) -> Option<u64> {
-    let start = words.find("{\"jemalloc\":").or_else(|| words.find("{\n\t\"jemalloc\":"))?;
+    let start = words.find("{\"jemalloc\":")?;
     let mut values = serde_json::Deserializer::from_str(words.get(start..)?).into_iter::<Value>();
     let told = values.next()?.ok()?;
     let merged = &told["jemalloc"]["stats.arenas"]["merged"];
@@ -88,7 +91,8 @@ mod tests {
     fn counts_are_found_among_the_lines_of_a_log() {
         let words = "{\"message\":\"started\"}\n==12== \n==12== I   refs:      1,234,567\n";
         assert_eq!((counted(words), allocations(words)), (Some(1_234_567), None));
-        let told = "{\n\t\"jemalloc\": {\"stats.arenas\": {\"merged\": {\"small\": {\"nrequests\": 40}, \"large\": {\"nrequests\": 2}}}}}";
+        let told =
+            "{\"jemalloc\":{\"stats.arenas\":{\"merged\":{\"small\":{\"nrequests\":40},\"large\":{\"nrequests\":2}}}}}";
         let words = format!("{{\"message\":\"started\"}}\n{told}\n{{\"message\":\"ended\"}}\n");
         assert_eq!((counted(&words), allocations(&words)), (None, Some(42)));
     }

@@ -115,9 +115,13 @@ impl Ground {
                 .collect();
             group.commit(&self.home.topic(stage.input()), &targets).await?;
         }
-        // As they come: the tests commit more often.
-        let options = [("KAFKA__GROUP_PREFIX", prefix.as_str()), ("LIMITS__COMMIT_EVERY", "500ms")];
-        Ok((self.home.start(stage.worker(), &options), group))
+        let environment = [
+            ("TIDEWATER__KAFKA__GROUP_PREFIX", prefix.as_str()),
+            // As they come: the tests commit more often.
+            ("TIDEWATER__LIMITS__COMMIT_EVERY", "500ms"),
+            ("MALLOC_CONF", count::TELLING),
+        ];
+        Ok((self.home.start_in(stage.worker(), &environment), group))
     }
 
     /// How many records of a part a group has committed.

@@ -135,11 +135,17 @@ impl Installation {
     /// Starts a worker, with options as `SECTION__KEY` and their values.
     #[must_use]
     pub fn start(&self, worker: &'static str, options: &[(&str, &str)]) -> Worker {
-        let log = self.dir.join(format!("{worker}-{}.log", self.starts.fetch_add(1, Ordering::Relaxed)));
         let names: Vec<String> = options.iter().map(|(name, _)| format!("TIDEWATER__{name}")).collect();
         let settings: Vec<(&str, &str)> =
             names.iter().map(|name| &**name).zip(options.iter().map(|(_, it)| *it)).collect();
-        Worker::start(worker, &self.dir.join("tidewater.toml"), log, &settings)
+        self.start_in(worker, &settings)
+    }
+
+    /// Starts a worker, with names and values of its environment.
+    #[must_use]
+    pub fn start_in(&self, worker: &'static str, environment: &[(&str, &str)]) -> Worker {
+        let log = self.dir.join(format!("{worker}-{}.log", self.starts.fetch_add(1, Ordering::Relaxed)));
+        Worker::start(worker, &self.dir.join("tidewater.toml"), log, environment)
     }
 
     /// Starts one of each.
