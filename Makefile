@@ -1,8 +1,11 @@
 # What there is to do here, each thing in one line. What a machine needs for it is checked first, and installed where that is possible.
-.PHONY: demo test soak bench lint docs stack-up stack-down
+.PHONY: demo demo-servers test soak bench lint docs stack-up stack-down
 
-# The whole path on real servers and real changes, and the proof that nothing was lost. ARGS="--repeat 20" or "--keep": more, or to look around.
-demo: ; @deploy/local/need demo && echo "demo: building; the first time takes about five minutes on two cores" >&2 && cargo build --quiet --locked --bins && "$${CARGO_TARGET_DIR:-target}/debug/tidewater" demo $(ARGS)
+# The whole pipeline in one process on real changes, and the proof that nothing was lost. ARGS="--repeat 20", "--keep", "--clean".
+demo: ; @deploy/local/need demo && echo "demo: building; the first time takes about four minutes on two cores" >&2 && cargo build --quiet --locked -p ctl --no-default-features --bin tidewater && "$${CARGO_TARGET_DIR:-target}/debug/tidewater" demo $(ARGS)
+
+# The same on Kafka, Cassandra and Redis of its own.
+demo-servers: ; @deploy/local/need servers && echo "demo: building; the first time takes about five minutes on two cores" >&2 && cargo build --quiet --locked --bins && "$${CARGO_TARGET_DIR:-target}/debug/tidewater" demo --servers $(ARGS)
 
 # Everything, real servers included: about ten minutes once built.
 test: ; @deploy/local/test-run
@@ -14,7 +17,7 @@ soak: ; @deploy/local/soak-run
 bench: ; @deploy/local/bench-run $(ARGS)
 
 # Formatting, clippy, and the house tests: seconds once built.
-lint: ; @deploy/local/need build && cargo fmt --all --check && cargo clippy --quiet --locked --workspace --all-targets -- -D warnings && cargo test --quiet --locked -p tests --test architecture --test tidy
+lint: ; @deploy/local/need build && cargo fmt --all --check && cargo clippy --quiet --locked --workspace --all-targets -- -D warnings && cargo clippy --quiet --locked -p ctl --no-default-features -- -D warnings && cargo test --quiet --locked -p tests --test architecture --test tidy
 
 # What is generated from the code: docs/config.md and tests/goldens.
 docs: ; @deploy/local/need build && UPDATE_GOLDENS=1 cargo test --quiet --locked -p tests --test tidy goldens

@@ -1,6 +1,6 @@
 //! What `tidewater-bench` is asked for, and how it says things.
 
-use crate::{bare, count, load, plot, run, watch};
+use crate::{bare, count, load, plot, run, standalone, watch};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -25,6 +25,8 @@ enum Verb {
     Bare(bare::Bare),
     /// Any consumer of the log, ours or another: its CPU, its lag, and whether the rows are right in the end
     Watch(watch::Watch),
+    /// The whole pipeline in one process on one disk
+    Standalone(standalone::Standalone),
     /// A worker without its clients, for whoever counts what it does
     Work(count::Work),
     /// Draws the plots of a file of results
@@ -38,6 +40,7 @@ pub(crate) async fn execute(arguments: Arguments) -> ExitCode {
         Verb::Load(load) => load.execute().await,
         Verb::Bare(bare) => Box::pin(bare.execute()).await,
         Verb::Watch(watch) => Box::pin(watch.execute()).await,
+        Verb::Standalone(standalone) => Box::pin(standalone.execute()).await,
         Verb::Work(work) => {
             work.execute();
             Ok(())

@@ -3,7 +3,8 @@
 use crate::Outcome;
 use crate::cost::{self, Cost};
 use crate::count;
-use runtime::kafka::{Committed, Config, Group};
+use runtime::kafka::{Config, Group};
+use runtime::offsets::Committed;
 use schemas::topics;
 use std::time::Duration;
 use tests::installation::{Installation, PATH};

@@ -21,6 +21,7 @@ mod plot;
 mod recovery;
 mod report;
 mod run;
+mod standalone;
 mod table;
 mod watch;
 

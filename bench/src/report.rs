@@ -28,6 +28,22 @@ pub(crate) enum Line {
     Latency { loop_name: String, load: f64, changes_per_s: f64, row: Quantiles, clean: Quantiles },
     /// Seconds.
     Recovery { first_record_s: f64, zero_lag_after_kill_s: f64, backlog: u64 },
+    /// One process on one disk, end to end; reopened after a kill.
+    Standalone {
+        sync: String,
+        skew: f64,
+        changes: u64,
+        changes_per_s: f64,
+        cpu_s_per_million: f64,
+        /// Of whoever made the changes up and sent them, on the same cores.
+        feeder_cpu_s_per_million: f64,
+        rss_mib: f64,
+        disk_mib: f64,
+        /// Disk by what has to be kept: records and rows.
+        disk_ratio: f64,
+        reopen_s: f64,
+        log_mib: f64,
+    },
     /// The load generator itself.
     Load { changes: u64, cpu_s_per_million: f64 },
     /// What a day's work costs, and what it does to the rows.
@@ -194,7 +210,9 @@ pub(crate) fn tables(lines: &[Line]) -> String {
                 let name = loop_name.clone();
                 latencies.row([name, load, format!("{changes_per_s:.0}"), a, b, c, d, e, f, row.count.to_string()]);
             }
-            Line::Recovery { .. } | Line::Load { .. } | Line::Plain { .. } => rest += &sentence(line),
+            Line::Recovery { .. } | Line::Load { .. } | Line::Plain { .. } | Line::Standalone { .. } => {
+                rest += &sentence(line);
+            }
         }
     }
     let parts = [stages.to_string(), backlogs.to_string(), latencies.to_string(), rest];
@@ -250,6 +268,23 @@ fn sentence(line: &Line) -> String {
                  {rss_mib:.0} MiB; {wrong_rows} of {users} rows wrong after {changes} changes\n"
             )
         }
+        Line::Standalone {
+            sync,
+            changes,
+            changes_per_s,
+            cpu_s_per_million,
+            feeder_cpu_s_per_million,
+            rss_mib,
+            disk_mib,
+            disk_ratio,
+            reopen_s,
+            log_mib,
+            ..
+        } => format!(
+            "standalone, sync {sync}: {changes} changes at {changes_per_s:.0} a second end to end, {cpu_s_per_million:.2} µs \
+             each beside {feeder_cpu_s_per_million:.2} of the feeder; {rss_mib:.0} MiB; disk {disk_mib:.0} MiB, \
+             {disk_ratio:.2} of what is kept; open {reopen_s:.2} s after a SIGKILL with {log_mib:.0} MiB of log\n"
+        ),
         Line::Stage(_) | Line::Backlog { .. } | Line::Latency { .. } => String::new(),
     }
 }

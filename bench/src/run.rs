@@ -34,7 +34,7 @@ pub(crate) struct Run {
     /// Backlogs to drain through the whole path, in changes, comma separated
     #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 3_000_000])]
     backlogs: Vec<u64>,
-    /// Parts to leave out: pairs, instructions, path, latency, recovery, plain
+    /// Parts to leave out: pairs, instructions, path, latency, recovery, plain, standalone
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
 }
@@ -61,6 +61,9 @@ impl Run {
             for (at, changes) in self.backlogs.iter().enumerate() {
                 Box::pin(self.path(at, *changes, &mut results)).await?;
             }
+        }
+        if self.takes("standalone") {
+            results.add(Box::pin(crate::standalone::Standalone::of(5 * self.changes).measure()).await?)?;
         }
         show(&tables(&results.lines));
         let plots = plot::draw(&results.lines, self.out.parent().unwrap_or_else(|| Path::new(".")))?;

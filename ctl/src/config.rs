@@ -9,7 +9,8 @@ use std::path::Path;
 use store::cql;
 
 /// Sections that only the services read.
-const OF_SERVICES: [&str; 9] = ["enrich", "http", "limits", "log", "process", "redis", "shutdown", "sink", "telemetry"];
+const OF_SERVICES: [&str; 10] =
+    ["enrich", "http", "limits", "log", "process", "redis", "shutdown", "sink", "standalone", "telemetry"];
 
 /// The log of an installation: its topics and groups.
 #[derive(Clone, Debug)]
@@ -34,6 +35,11 @@ pub(crate) fn load<C: Settings>(file: Option<&Path>) -> Result<C, Error> {
 }
 
 impl Log {
+    /// A log whose settings are known.
+    pub(crate) fn new(cluster: Cluster, floor_micros: i64) -> Self {
+        Self { cluster, floor_micros: Some(floor_micros) }
+    }
+
     pub(crate) fn kafka(&self) -> &kafka::Config {
         &self.cluster.client
     }

@@ -7,10 +7,9 @@ mod show;
 mod which;
 
 use crate::Error;
-use crate::config;
+use crate::world::Target;
 use clap::Subcommand;
 use std::io::Write;
-use std::path::Path;
 
 /// Looks at the dead letters, and sends them again.
 #[derive(Debug, Subcommand)]
@@ -26,11 +25,11 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    pub(crate) async fn execute(&self, file: Option<&Path>, out: &mut dyn Write) -> Result<(), Error> {
+    pub(crate) async fn execute(&self, target: &Target, out: &mut dyn Write) -> Result<(), Error> {
         match self {
-            Self::List(list) => list.execute(&config::load(file)?, out).await,
-            Self::Show(show) => show.execute(&config::load(file)?, out).await,
-            Self::Replay(replay) => Box::pin(replay.execute(file, out)).await,
+            Self::List(list) => list.execute(&target.log().await?, out).await,
+            Self::Show(show) => show.execute(&target.log().await?, out).await,
+            Self::Replay(replay) => Box::pin(replay.execute(target, out)).await,
         }
     }
 }

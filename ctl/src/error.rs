@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::io;
+#[cfg(feature = "servers")]
 use store::cql::{ConnectError, PrepareError, ReadError, TableError};
 
 /// Asked or configured wrongly: doing the same again fails again.
@@ -32,14 +33,22 @@ pub enum Error {
     Config(#[from] runtime::config::Error),
     #[error(transparent)]
     Profile(#[from] schemas::profile::LoadError),
+    /// Of a data directory.
+    #[error(transparent)]
+    Data(#[from] embedded::control::Error),
+    #[cfg(feature = "servers")]
     #[error(transparent)]
     Cassandra(#[from] ConnectError),
+    #[cfg(feature = "servers")]
     #[error(transparent)]
     Table(#[from] TableError),
+    #[cfg(feature = "servers")]
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    #[cfg(feature = "servers")]
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[cfg(feature = "servers")]
     #[error(transparent)]
     Kafka(#[from] runtime::kafka::Error),
     #[error("the result cannot be written")]
@@ -55,12 +64,20 @@ impl Error {
         let is_usage = match self {
             Self::Unproven(_) | Self::Incomplete(_) => return UNPROVEN,
             Self::Usage(_) | Self::Config(_) | Self::Profile(_) => true,
+            Self::Data(error) => error.is_usage(),
+            #[cfg(feature = "servers")]
             Self::Kafka(error) => error.is_usage(),
+            #[cfg(feature = "servers")]
             Self::Cassandra(ConnectError::NoSuchDatacenter { .. }) => true,
+            #[cfg(feature = "servers")]
             Self::Cassandra(ConnectError::Unreachable { .. } | ConnectError::Starting { .. }) => false,
+            #[cfg(feature = "servers")]
             Self::Table(TableError::Drift { .. } | TableError::Refused(_)) => true,
+            #[cfg(feature = "servers")]
             Self::Table(TableError::Unreachable(_)) => false,
+            #[cfg(feature = "servers")]
             Self::Prepare(PrepareError::Drift(_)) => true,
+            #[cfg(feature = "servers")]
             Self::Prepare(PrepareError::Unreachable(_)) | Self::Read(_) => false,
             Self::Failed(_) | Self::Output(_) | Self::Threads(_) => false,
         };
@@ -80,9 +97,11 @@ impl Error {
             }
             cause = error.source();
         }
+        #[cfg(feature = "servers")]
         if let Self::Kafka(runtime::kafka::Error::TopicMissing { .. }) = self {
             text.push_str(" with `tidewater topics apply`");
         }
+        #[cfg(feature = "servers")]
         if let Self::Prepare(PrepareError::Drift(_)) = self {
             text.push_str("; run `tidewater migrate`");
         }
@@ -94,6 +113,7 @@ impl Error {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "servers")]
     #[test]
     fn a_missing_topic_is_a_matter_of_configuration_and_names_the_command() {
         let error = Error::Kafka(runtime::kafka::Error::TopicMissing { topic: "tidewater.changes.raw.v1".into() });

@@ -1,25 +1,18 @@
 //! `tidewater export`: every profile and stub as the changes that build it again.
 //!
-//! The table is walked slice by slice of the ring; a node that goes away is waited for, and nobody is left out.
+//! The table is walked slice by slice; a node that goes away is waited for, and nobody is left out.
 
 mod file;
 mod history;
 
 use crate::Error;
-use crate::config::Store;
+use crate::world::Rows;
 use clap::Args;
 use file::Atomic;
 use schemas::Profile;
 use schemas::json::Written;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
-use std::time::Duration;
-use store::cql::{ReadError, Reader, Session, VersionScan, VersionedRow};
-use tokio::time::{Instant, sleep};
-
-/// How long Cassandra may be silent: a node restarts within it.
-const PATIENCE: Duration = Duration::from_secs(300);
-const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// Writes all profiles and stubs as NDJSON: a line per user and version, each user's oldest first.
 ///
@@ -48,18 +41,22 @@ struct Totals {
 }
 
 impl Export {
-    pub(crate) async fn execute(&self, store: &Store, out: &mut dyn Write) -> Result<(), Error> {
+    /// What `--out FILE` asks for.
+    #[cfg(feature = "servers")]
+    pub(crate) fn to(file: PathBuf) -> Self {
+        Self { out: Some(file) }
+    }
+
+    pub(crate) async fn execute(&self, rows: &Rows, out: &mut dyn Write) -> Result<(), Error> {
         let profile = Profile::embedded()?;
-        let session = Session::connect(&store.cassandra).await?;
-        let reader = Reader::prepare(&session, &profile).await?;
         let Some(path) = &self.out else {
             let mut buffered = BufWriter::new(out);
-            write_all(&reader, &profile, &mut buffered).await?;
+            write_all(rows, &profile, &mut buffered).await?;
             buffered.flush()?;
             return Ok(());
         };
         let mut file = Atomic::create(path)?;
-        let totals = write_all(&reader, &profile, &mut file).await?;
+        let totals = write_all(rows, &profile, &mut file).await?;
         file.keep()?;
         let Totals { profiles, stubs, lines } = totals;
         writeln!(out, "{lines} lines: {profiles} profiles, {stubs} stubs of deleted users")?;
@@ -67,10 +64,10 @@ impl Export {
     }
 }
 
-async fn write_all(reader: &Reader, profile: &Profile, out: &mut dyn Write) -> Result<Totals, Error> {
+async fn write_all(rows: &Rows, profile: &Profile, out: &mut dyn Write) -> Result<Totals, Error> {
     let mut totals = Totals::default();
-    let mut scan = reader.scan_versions();
-    while let Some((tenant, user_id, row)) = next(&mut scan).await? {
+    let mut scan = rows.scan();
+    while let Some((tenant, user_id, row)) = scan.next().await? {
         if row.row.alive() {
             totals.profiles += 1;
         } else {
@@ -83,26 +80,4 @@ async fn write_all(reader: &Reader, profile: &Profile, out: &mut dyn Write) -> R
         }
     }
     Ok(totals)
-}
-
-/// The next row, asked for again while Cassandra is silent.
-async fn next(
-    scan: &mut VersionScan<'_>,
-) -> Result<Option<(schemas::Tenant, schemas::UserId, VersionedRow)>, ReadError> {
-    let mut silent_since = None;
-    loop {
-        match scan.next().await {
-            Err(ReadError::Unreachable(reason)) => {
-                if silent_since.is_none() {
-                    // The result may go to standard output, so this does not.
-                    drop(writeln!(io::stderr(), "cassandra does not answer and is asked again: {reason}"));
-                }
-                if silent_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
-                    return Err(ReadError::Unreachable(reason));
-                }
-                sleep(TRY_AGAIN).await;
-            }
-            answer => return answer,
-        }
-    }
 }

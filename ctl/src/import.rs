@@ -12,7 +12,7 @@ mod row;
 mod transfer;
 
 use crate::Error;
-use crate::config::Log;
+use crate::world::Log;
 use clap::{Args, ValueEnum};
 use columns::Columns;
 use lines::Lines;
@@ -20,7 +20,6 @@ use progress::{Progress, Totals};
 use rejects::Rejects;
 use row::{Rows, Unit};
 use runtime::clock::Clock;
-use runtime::kafka::{Admin, Group, sink_to};
 use schemas::{Backfill, Profile, topics};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -101,12 +100,35 @@ pub(crate) enum Format {
 }
 
 impl Import {
+    /// What the lines of an export ask for, at most so many a second.
+    #[cfg(feature = "servers")]
+    pub(crate) fn of_export(file: PathBuf, rate: u32) -> Self {
+        Self {
+            file,
+            format: Some(Format::Ndjson),
+            key: "user_id".to_owned(),
+            tenant: "tenant".to_owned(),
+            time: "updated_at".to_owned(),
+            unit: None,
+            run: None,
+            ignore: Vec::new(),
+            source: None,
+            rate,
+            rejects: None,
+            progress: None,
+            resume: false,
+            late: false,
+            dry_run: false,
+            json: false,
+        }
+    }
+
     pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
         let floor = log.floor_micros()?;
         self.check_time(floor / 1000)?;
         let topic = log.topic(topics::PINNED);
         if !self.dry_run {
-            check_topic(log, &topic).await?;
+            check_topic(log, topics::PINNED).await?;
             check_floor(log, floor & !7).await?;
         }
         let rows = self.rows(log, floor)?;
@@ -123,11 +145,7 @@ impl Import {
         let transfer = Transfer {
             lines,
             rows: &rows,
-            sink: if self.dry_run {
-                None
-            } else {
-                Some(sink_to(&log.cluster, topic.clone()).map_err(|error| Error::Failed(error.to_string()))?)
-            },
+            sink: if self.dry_run { None } else { Some(log.writer(topics::PINNED)?) },
             rejects: Rejects::open(&rejects_file, progress.rejects_bytes)?,
             keep_in: progress_file.filter(|_| !self.dry_run),
             progress,
@@ -175,7 +193,7 @@ impl Import {
             },
             unit: self.unit,
             source: self.source.clone(),
-            partitions: log.cluster.partitions,
+            partitions: log.partitions(),
         })
     }
 
@@ -233,20 +251,20 @@ fn missing(option: &str, with: &str) -> Error {
     Error::Usage(format!("{with} has no file to stand beside; name one with {option}"))
 }
 
-async fn check_topic(log: &Log, topic: &str) -> Result<(), Error> {
-    let (found, wanted) = (Admin::new(log.kafka())?.partitions(topic).await?, log.cluster.partitions);
-    if found == wanted {
+async fn check_topic(log: &Log, name: &str) -> Result<(), Error> {
+    let (found, wanted) = (log.watermarks(name).await?.len(), log.partitions());
+    if usize::try_from(wanted).is_ok_and(|wanted| wanted == found) {
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "{topic} has {found} partitions, kafka.partitions says {wanted}; set it to what the topic has"
+        "{} has {found} partitions, kafka.partitions says {wanted}; set it to what the topic has",
+        log.topic(name)
     )))
 }
 
 /// Every raw commit of `validate` carries the floor that live versions lie above; ours must be the same.
 async fn check_floor(log: &Log, floor: i64) -> Result<(), Error> {
-    let group = Group::new(log.kafka(), &log.cluster.group("validate"))?;
-    let commits = group.committed(&log.topic(topics::RAW), log.cluster.partitions).await?;
+    let commits = log.committed("validate", topics::RAW).await?;
     for commit in commits.into_iter().flatten() {
         let theirs = crate::rewind::floor_of(&commit.metadata);
         if let Some(theirs) = theirs.filter(|theirs| *theirs != floor) {

@@ -1,14 +1,14 @@
 //! `tidewater lag`: how far behind each stage is, in records and in time.
 
 use crate::Error;
-use crate::config::Log;
 use crate::error::FAILED;
 use crate::instant::age;
 use crate::stage::Stage;
 use crate::table::{Column, Table};
+use crate::world::Log;
 use clap::Args;
 use runtime::clock::Clock;
-use runtime::kafka::{Admin, Committed, Group, Reader, Span, Watermarks};
+use runtime::offsets::{Committed, Span, Watermarks};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -59,9 +59,8 @@ struct Behind {
 
 impl Lag {
     pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
-        let admin = Admin::new(log.kafka())?;
         loop {
-            let behind = match self.look(log, &admin).await {
+            let behind = match self.look(log).await {
                 // What is watched for may well be an outage: look on until it is over.
                 Err(error) if self.watch && error.exit_code() == FAILED => {
                     drop(writeln!(io::stderr(), "{}; looking again", error.chain()));
@@ -87,16 +86,14 @@ impl Lag {
         }
     }
 
-    async fn look(&self, log: &Log, admin: &Admin) -> Result<Vec<Behind>, Error> {
+    async fn look(&self, log: &Log) -> Result<Vec<Behind>, Error> {
         let mut behind = Vec::new();
-        for stage in Stage::ALL.into_iter().filter(|stage| self.stage.is_none_or(|only| only == *stage)) {
-            let group = Group::new(log.kafka(), &log.cluster.group(stage.as_str()))?;
+        for stage in log.stages().iter().filter(|stage| self.stage.is_none_or(|only| only == **stage)) {
             for name in stage.topics() {
-                let topic = log.topic(name);
-                let watermarks = admin.watermarks(&topic).await?;
-                let committed = group.committed(&topic, i32::try_from(watermarks.len()).unwrap_or(i32::MAX)).await?;
-                let mut rows = rows_of(stage, name, &watermarks, &committed);
-                let oldest = oldest_of(log, &topic, &rows).await?;
+                let watermarks = log.watermarks(name).await?;
+                let committed = log.committed(stage.as_str(), name).await?;
+                let mut rows = rows_of(*stage, name, &watermarks, &committed);
+                let oldest = oldest_of(log, name, &rows).await?;
                 let now = Clock::system().now_ms();
                 for row in &mut rows {
                     row.oldest_ms = oldest.get(&row.partition).map(|at| now.saturating_sub(*at).max(0));
@@ -148,15 +145,15 @@ fn rows_of(
 }
 
 /// When the first unsettled record of each partition that is behind was appended.
-async fn oldest_of(log: &Log, topic: &str, rows: &[Behind]) -> Result<BTreeMap<i32, i64>, Error> {
+async fn oldest_of(log: &Log, name: &str, rows: &[Behind]) -> Result<BTreeMap<i32, i64>, Error> {
     let mut spans = Vec::new();
     for row in rows.iter().filter(|row| row.records > 0) {
         spans.push(Span { partition: row.partition, from: row.high - row.records, to: row.high });
     }
-    let mut reader = Reader::open(log.kafka(), topic, &spans)?;
+    let mut records = log.records(name, &spans)?;
     let mut oldest = BTreeMap::new();
     while oldest.len() < spans.len() {
-        let Some(record) = reader.next().await? else { break };
+        let Some(record) = records.next().await? else { break };
         if let Some(at) = record.timestamp.millis() {
             oldest.entry(record.place.partition).or_insert(at);
         }

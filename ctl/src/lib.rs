@@ -4,21 +4,35 @@
 //! what to do next, and end the command with 64 (asked or configured wrongly) or 70 (something else failed).
 
 mod command;
+#[cfg(feature = "servers")]
 mod config;
+mod configure;
 mod dead;
 mod demo;
+mod doctor;
 mod error;
 mod export;
+mod get;
 mod import;
+#[cfg(feature = "servers")]
 mod installation;
 mod instant;
 mod lag;
+#[cfg(feature = "servers")]
 mod migrate;
+#[cfg(feature = "servers")]
+mod promote;
 mod rewind;
+mod send;
+mod shell;
 mod stage;
+pub mod standalone;
 mod table;
+mod tail;
+#[cfg(feature = "servers")]
 mod topics;
 pub mod verify;
+mod world;
 
 use clap::Parser;
 use command::Command;
@@ -33,7 +47,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(command) => command,
         Err(answer) => return explain(&answer),
     };
-    match execute(command) {
+    // A process that lives is booted, with threads of its own.
+    let command = match command.into_life() {
+        Ok(code) => return code,
+        Err(command) => command,
+    };
+    match execute(*command) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read us has read enough: `tidewater dead list | head`.
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

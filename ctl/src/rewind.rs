@@ -8,14 +8,14 @@ mod mark;
 mod target;
 
 use crate::Error;
-use crate::config::Log;
 use crate::stage::Stage;
 use crate::table::{Column, Table};
+use crate::world::Log;
 use clap::Args;
 use mark::Mark;
 pub(crate) use mark::floor_of;
 use processors::validate::Fold;
-use runtime::kafka::{Admin, Committed, Group, Watermarks};
+use runtime::offsets::{Committed, Watermarks};
 use schemas::topics;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -70,14 +70,12 @@ struct Move {
 impl Rewind {
     pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
         let names = self.topic_names()?;
-        let admin = Admin::new(log.kafka())?;
-        let group = Group::new(log.kafka(), &log.cluster.group(&self.group))?;
-        group.refuse_if_busy().await?;
+        log.refuse_if_busy(&self.group).await?;
         let mut all = Vec::new();
         for name in &names {
-            let mut moves = self.moves(log, &admin, &group, name).await?;
-            complete(log, &admin, &mut moves).await?;
-            all.push((log.topic(name), moves));
+            let mut moves = self.moves(log, name).await?;
+            complete(log, &mut moves).await?;
+            all.push((*name, moves));
         }
         table_of(all.iter().flat_map(|(_, moves)| moves)).write(out)?;
         if self.dry_run {
@@ -85,9 +83,9 @@ impl Rewind {
             return Ok(());
         }
         let mut count = 0;
-        for (topic, moves) in &all {
+        for (name, moves) in &all {
             let commits = moves.iter().map(Move::commit).collect::<Vec<_>>();
-            group.commit(topic, &commits).await?;
+            log.commit(&self.group, name, &commits).await?;
             count += commits.len();
         }
         writeln!(out, "\n{} moved in {count} partitions; start it again", self.group)?;
@@ -108,9 +106,9 @@ impl Rewind {
         Ok(stage.topics().iter().take(count).copied().collect())
     }
 
-    async fn moves(&self, log: &Log, admin: &Admin, group: &Group, name: &str) -> Result<Vec<Move>, Error> {
+    async fn moves(&self, log: &Log, name: &str) -> Result<Vec<Move>, Error> {
         let topic = &log.topic(name);
-        let watermarks = admin.watermarks(topic).await?;
+        let watermarks = log.watermarks(name).await?;
         let count = i32::try_from(watermarks.len()).unwrap_or(i32::MAX);
         if self.partition.is_some_and(|partition| partition >= count) {
             return Err(Error::Usage(format!("{topic} has partitions 0 to {}; name one of them", count - 1)));
@@ -120,9 +118,9 @@ impl Rewind {
         }
         let mut since = Vec::new();
         if let Target::Time(millis) = self.to {
-            since = admin.offsets_since(topic, millis).await?;
+            since = log.offsets_since(name, millis).await?;
         }
-        let committed = group.committed(topic, count).await?;
+        let committed = log.committed(&self.group, name).await?;
         let mut moves = Vec::new();
         for (index, (held, from)) in watermarks.iter().zip(committed).enumerate() {
             if self.partition.is_some_and(|only| only != held.partition) {
@@ -139,7 +137,7 @@ impl Rewind {
 }
 
 /// Adds what the commits of `validate` carry beside the offset; those of the others carry nothing.
-async fn complete(log: &Log, admin: &Admin, moves: &mut [Move]) -> Result<(), Error> {
+async fn complete(log: &Log, moves: &mut [Move]) -> Result<(), Error> {
     let Some(name) = moves.first().map(|step| step.topic.clone()) else { return Ok(()) };
     if name != topics::RAW && name != topics::PINNED {
         return Ok(());
@@ -151,7 +149,7 @@ async fn complete(log: &Log, admin: &Admin, moves: &mut [Move]) -> Result<(), Er
         return Ok(());
     }
     let targets = moves.iter().map(|to| (to.partition, to.to)).collect::<BTreeMap<_, _>>();
-    let mut marks = mark::marks_at(log, admin, &targets, floor).await?;
+    let mut marks = mark::marks_at(log, &targets, floor).await?;
     for to in moves {
         to.mark = marks.remove(&to.partition);
     }

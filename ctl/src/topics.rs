@@ -13,10 +13,27 @@ use std::io::Write;
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  tidewater topics apply --dry-run        what is missing or different
+  tidewater topics diff                   what is missing or different
   tidewater topics apply                  make it so")]
 pub(crate) enum Verb {
+    Diff(Diff),
     Apply(Apply),
+}
+
+/// Shows what is missing or different, and changes nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidewater topics diff
+  tidewater topics diff --profile local
+Exit codes: 0 every topic is as it should be, 1 not so")]
+pub(crate) struct Diff {
+    /// How much a loss of brokers may cost: 3 copies, or 1 on a machine of your own
+    #[arg(long, value_enum, default_value = "production")]
+    profile: Installation,
+    /// Partitions of each topic; kafka.partitions if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    partitions: Option<i32>,
 }
 
 /// Creates the topics that are missing and alters the settings that differ.
@@ -42,21 +59,26 @@ pub(crate) struct Apply {
 
 impl Verb {
     pub(crate) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
-        let Self::Apply(apply) = self;
-        apply.execute(log, out).await
+        match self {
+            Self::Apply(apply) => apply.execute(log, out).await,
+            Self::Diff(Diff { profile, partitions }) => {
+                let apply = Apply { profile: *profile, partitions: *partitions, dry_run: true };
+                match apply.plan(log, &Admin::new(log.kafka())?, out).await?.is_done() {
+                    true => Ok(()),
+                    false => {
+                        Err(Error::Unproven("some topics are not as they should be: tidewater topics apply".into()))
+                    }
+                }
+            }
+        }
     }
 }
 
 impl Apply {
     async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
-        let specs = self.specs(log);
-        let names = specs.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();
         let admin = Admin::new(log.kafka())?;
-        let found = admin.describe(&names).await?;
-        let plan = Plan::between(&specs, &found).map_err(runtime::kafka::Error::from)?;
-        table_of(&plan).write(out)?;
+        let plan = self.plan(log, &admin, out).await?;
         if plan.is_done() {
-            writeln!(out, "\nevery topic is as it should be")?;
             return Ok(());
         }
         if self.dry_run {
@@ -66,6 +88,19 @@ impl Apply {
         admin.apply(&plan).await?;
         writeln!(out, "\ndone")?;
         Ok(())
+    }
+
+    /// What there is to do, shown.
+    async fn plan(&self, log: &Log, admin: &Admin, out: &mut dyn Write) -> Result<Plan, Error> {
+        let specs = self.specs(log);
+        let names = specs.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();
+        let found = admin.describe(&names).await?;
+        let plan = Plan::between(&specs, &found).map_err(runtime::kafka::Error::from)?;
+        table_of(&plan).write(out)?;
+        if plan.is_done() {
+            writeln!(out, "\nevery topic is as it should be")?;
+        }
+        Ok(plan)
     }
 
     fn specs(&self, log: &Log) -> Vec<TopicSpec> {

@@ -18,15 +18,21 @@ mod history;
 mod place;
 mod reading;
 
+use crate::Error;
+#[cfg(feature = "servers")]
 use crate::config::{self, Log, Store};
+use crate::world;
 use findings::Findings;
 use history::Outcomes;
+#[cfg(feature = "servers")]
 use runtime::kafka::Cluster;
 use std::collections::BTreeMap;
 use std::path::Path;
+#[cfg(feature = "servers")]
 use store::cql;
 
-/// The installation to be verified, at rest: what is still on its way counts as lost.
+/// The installation on servers to be verified, at rest: what is still on its way counts as lost.
+#[cfg(feature = "servers")]
 #[derive(Clone, Debug)]
 pub struct Subject {
     pub cluster: Cluster,
@@ -35,12 +41,13 @@ pub struct Subject {
     pub floor_micros: i64,
 }
 
+#[cfg(feature = "servers")]
 impl Subject {
     /// The installation that a configuration file and the environment describe.
     ///
     /// # Errors
     /// With every problem of the configuration.
-    pub fn configured(file: &Path) -> Result<Self, crate::Error> {
+    pub fn configured(file: &Path) -> Result<Self, Error> {
         let log: Log = config::load(Some(file))?;
         let store: Store = config::load(Some(file))?;
         let floor_micros = log.floor_micros()?;
@@ -81,33 +88,36 @@ impl Verdict {
     }
 }
 
-/// Why there is no verdict.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Kafka(#[from] runtime::kafka::Error),
-    #[error(transparent)]
-    Cassandra(#[from] cql::ConnectError),
-    #[error(transparent)]
-    Table(#[from] cql::PrepareError),
-    #[error(transparent)]
-    Row(#[from] cql::ReadError),
-    #[error(transparent)]
-    Profile(#[from] schemas::profile::LoadError),
-    /// Retention took records: order can no longer be worked out from the first one on.
-    #[error(
-        "{topic}/{partition} starts at offset {low}; only a log that is kept from its first record on can be verified"
-    )]
-    Cut { topic: String, partition: i32, low: i64 },
-}
-
-/// Reads the whole log and the whole table, and compares.
+/// Reads the whole log and the whole table of an installation on servers, and compares.
 ///
 /// # Errors
 /// If either cannot be read, or the log is not kept from its first record on.
+#[cfg(feature = "servers")]
 pub async fn verify(subject: &Subject) -> Result<Verdict, Error> {
+    let Subject { cluster, cassandra, floor_micros } = subject.clone();
+    let log = world::Log::of_servers(Log::new(cluster, floor_micros))?;
+    let rows = world::Rows::of_servers(&Store { cassandra }).await?;
+    prove(&log, &rows).await
+}
+
+/// The same of a data directory, whoever has it.
+///
+/// # Errors
+/// If it does not open or answer, or its log is not kept from its first record on.
+pub async fn verify_directory(dir: &Path) -> Result<Verdict, Error> {
+    let target = world::Target { config: None, data: Some(dir.to_owned()) };
+    let log = target.log().await?;
+    let rows = log.rows_beside(&target).await?;
+    prove(&log, &rows).await
+}
+
+/// The same of an installation in either world.
+///
+/// # Errors
+/// If log or table cannot be read, or the log is not kept from its first record on.
+pub(crate) async fn prove(log: &world::Log, rows: &world::Rows) -> Result<Verdict, Error> {
     // What it reads from and into is large, and most of it lies still.
-    Box::pin(reading::verify(subject)).await
+    Box::pin(reading::prove(log, rows)).await
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! `enrich`: valid changes in, changes with their derived fields out.
 
+#[cfg(feature = "servers")]
 mod config;
+#[cfg(feature = "servers")]
 mod service;
 mod tables;
 
+#[cfg(feature = "servers")]
 pub use config::Config;
+#[cfg(feature = "servers")]
 pub use service::{SERVICE, run};
 pub use tables::{Folder, Shelf};
 
@@ -13,7 +17,7 @@ use runtime::fault::{Fault, Verdict};
 use runtime::record::Outgoing;
 use runtime::stage::{Admitted, Stage};
 use schemas::avro::{Codec, Unreadable};
-use schemas::{Profile, enrich, facts, headers};
+use schemas::{Change, Profile, enrich, facts, headers};
 use std::sync::Arc;
 
 /// The stage.
@@ -28,6 +32,11 @@ impl Enrich {
     #[must_use]
     pub fn new(profile: Arc<Profile>, shelf: Shelf) -> Self {
         Self { codec: Codec::new(profile.clone()), profile, shelf }
+    }
+
+    /// The change with its derived fields.
+    pub(crate) fn fill(&self, change: Change) -> Change {
+        enrich::enrich(&self.profile, &self.shelf.tables(), change)
     }
 }
 
@@ -48,7 +57,7 @@ impl Stage for Enrich {
                 return Ok(Verdict::Reject(rejection(wrong, carried)));
             }
         };
-        let change = enrich::enrich(&self.profile, &self.shelf.tables(), change);
+        let change = self.fill(change);
         Ok(match outgoing(&self.codec, &change, record) {
             Ok(outgoing) => Verdict::Forward(outgoing),
             Err(wrong) => Verdict::Reject(rejection(wrong, facts::of(&change))),

@@ -4,6 +4,10 @@
 //! the pipeline derives. Both are functions of (record, version, schemas, reference tables).
 
 pub mod enrich;
+mod fused;
 mod outgoing;
+#[cfg(feature = "servers")]
 mod path;
 pub mod validate;
+
+pub use fused::Fused;

@@ -2,12 +2,16 @@
 //!
 //! A raw record is given its place before anything is judged, a pinned one brings it: either way a dead letter keeps it.
 
+#[cfg(feature = "servers")]
 mod config;
 mod fold;
+#[cfg(feature = "servers")]
 mod service;
 
+#[cfg(feature = "servers")]
 pub use config::Config;
 pub use fold::Fold;
+#[cfg(feature = "servers")]
 pub use service::{SERVICE, run};
 
 use crate::outgoing::{outgoing, rejection};
@@ -37,7 +41,7 @@ pub struct Validate {
 }
 
 /// What is known of a record's place in history by the time it is judged: it goes with a dead letter.
-struct Known {
+pub(crate) struct Known {
     origin: Origin,
     version: Option<Version>,
     id: Option<Uuid>,
@@ -78,16 +82,30 @@ impl Validate {
         self.clock.now_ms().saturating_add(AHEAD_MS_MAX)
     }
 
-    fn judge(&self, record: &Record, version: Version, known: &mut Known) -> Result<Outgoing, Rejection> {
+    /// The change that a record asks for if it is well formed, and what is known of its place either way.
+    pub(crate) fn judge(&self, admitted: &Admitted) -> Result<(Result<Change, Rejection>, Known), Fault> {
+        let record = &admitted.record;
+        if topics::is_pinned(&record.place.topic) {
+            let own = Origin::new(topics::PINNED, record.place.partition, record.offset.0);
+            let origin = own.ok_or_else(|| Fault::config(format!("{}: no record has such a place", record.place)))?;
+            let mut known = Known { origin, version: None, id: None };
+            return Ok((self.judge_pinned(record, &mut known), known));
+        }
+        let (version, origin) = self.place(admitted)?;
+        let mut known = Known { origin, version: Some(version), id: None };
+        Ok((self.judge_raw(record, version, &mut known), known))
+    }
+
+    fn judge_raw(&self, record: &Record, version: Version, known: &mut Known) -> Result<Change, Rejection> {
         let draft = self.read(record, record.bytes())?;
         known.id = draft.as_ref().and_then(|draft| draft.id);
         let change = self.accept(record, draft, version, known.origin.clone())?;
         known.id = Some(change.id);
-        self.finish(change, record)
+        rules::check(&self.profile, change)
     }
 
     /// The same for a record that brings its place in history. `known` starts with its own place on the pinned topic.
-    fn judge_pinned(&self, record: &Record, known: &mut Known) -> Result<Outgoing, Rejection> {
+    fn judge_pinned(&self, record: &Record, known: &mut Known) -> Result<Change, Rejection> {
         let brought = Brought::read(|name| record.headers.last(name).map(|text| &text[..]));
         let own = known.origin.clone();
         *known = Known {
@@ -109,7 +127,7 @@ impl Validate {
         let mut change = self.accept(record, draft, version, origin)?;
         change.id = id.unwrap_or(change.id);
         known.id = Some(change.id);
-        self.finish(change, record)
+        rules::check(&self.profile, change)
     }
 
     fn accept(
@@ -124,11 +142,6 @@ impl Validate {
             Some(draft) => accept::accept(&self.profile, draft, place),
             None => accept::accept_null(place),
         }
-    }
-
-    fn finish(&self, change: Change, record: &Record) -> Result<Outgoing, Rejection> {
-        let change = rules::check(&self.profile, change)?;
-        outgoing(&self.codec, &change, record)
     }
 
     /// What the producer wrote; `None` for a record without a value. `bytes` is what counts of the record's size.
@@ -148,7 +161,7 @@ impl Validate {
 
 impl Known {
     /// Made for a dead letter only: most records need none.
-    fn facts(self) -> facts::Facts {
+    pub(crate) fn facts(self) -> facts::Facts {
         let version = self.version.map(|version| (headers::VERSION, version.to_string()));
         let id = self.id.map(|id| (headers::ID, id.to_string()));
         [(headers::ORIGIN, self.origin.to_string())].into_iter().chain(version).chain(id).collect()
@@ -160,19 +173,8 @@ impl Stage for Validate {
     type Out = Outgoing;
 
     async fn apply(&self, admitted: &Admitted) -> Result<Verdict<Outgoing>, Fault> {
-        let record = &admitted.record;
-        let (mut known, judged);
-        if topics::is_pinned(&record.place.topic) {
-            let own = Origin::new(topics::PINNED, record.place.partition, record.offset.0);
-            let origin = own.ok_or_else(|| Fault::config(format!("{}: no record has such a place", record.place)))?;
-            known = Known { origin, version: None, id: None };
-            judged = self.judge_pinned(record, &mut known);
-        } else {
-            let (version, origin) = self.place(admitted)?;
-            known = Known { origin, version: Some(version), id: None };
-            judged = self.judge(record, version, &mut known);
-        }
-        Ok(match judged {
+        let (judged, known) = self.judge(admitted)?;
+        Ok(match judged.and_then(|change| outgoing(&self.codec, &change, &admitted.record)) {
             Ok(outgoing) => Verdict::Forward(outgoing),
             Err(wrong) => Verdict::Reject(rejection(wrong, known.facts())),
         })

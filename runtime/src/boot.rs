@@ -111,6 +111,16 @@ struct Arguments {
     print_config: bool,
 }
 
+impl Arguments {
+    fn wanted(&self) -> Wanted {
+        match self {
+            Self { print_config: true, .. } => Wanted::Print,
+            Self { check: true, .. } => Wanted::Check,
+            Self { .. } => Wanted::Life,
+        }
+    }
+}
+
 /// Lives as `service` until a signal or a failure, and returns the exit code.
 ///
 /// `run` sets the service up and returns: what works is spawned on [`Context::lifecycle`]. Until it has returned the
@@ -125,24 +135,48 @@ where
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let loaded = Given::from_process(arguments.config.as_deref()).and_then(|given| load::<C>(given, service));
-    let loaded = match loaded {
+    boot_given(service, Given::from_process(arguments.config.as_deref()), arguments.wanted(), run)
+}
+
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// To live by it.
+    Life,
+    /// To tell its problems and end.
+    Check,
+    /// To print what is in force and end.
+    Print,
+}
+
+/// The same as [`boot`] for a program that has a command line of its own and has read it.
+pub fn boot_given<C, F, Fut>(service: &Service, given: Result<Given, config::Error>, wanted: Wanted, run: F) -> ExitCode
+where
+    C: Settings + Send + 'static,
+    F: FnOnce(C, Context) -> Fut,
+    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let loaded = match given.and_then(|given| load::<C>(given, service)) {
         Ok(loaded) => loaded,
         Err(error) => {
             say(&mut io::stderr(), error);
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    if arguments.print_config {
-        say(&mut io::stdout(), loaded.to_toml().trim_end());
-        return ExitCode::SUCCESS;
+    match wanted {
+        Wanted::Print => {
+            say(&mut io::stdout(), loaded.to_toml().trim_end());
+            ExitCode::SUCCESS
+        }
+        Wanted::Check => {
+            say(&mut io::stdout(), format_args!("{}: the configuration has no problem", service.name));
+            ExitCode::SUCCESS
+        }
+        Wanted::Life => {
+            let (process, config) = loaded.config;
+            live(service, process, |context| run(config, context))
+        }
     }
-    if arguments.check {
-        say(&mut io::stdout(), format_args!("{}: the configuration has no problem", service.name));
-        return ExitCode::SUCCESS;
-    }
-    let (process, config) = loaded.config;
-    live(service, process, |context| run(config, context))
 }
 
 /// What can be set for `service`, for [`config::reference`].
@@ -152,6 +186,14 @@ pub fn declarations<C: Settings>(service: &Service) -> Declarations {
         Process::read(section, service);
         C::read(section);
     })
+}
+
+/// Tells every problem that `service` has with what is given.
+///
+/// # Errors
+/// With all of them.
+pub fn check<C: Settings>(given: Given, service: &Service) -> Result<(), config::Error> {
+    load::<C>(given, service).map(drop)
 }
 
 /// What the machinery is set to, and what the service is.

@@ -22,16 +22,16 @@ pub mod sink;
 
 pub mod source;
 
-pub use admin::{Admin, Watermarks};
+pub use admin::Admin;
 pub use cluster::Cluster;
 pub use config::Config;
 pub use error::Error;
 pub use footing::{await_topics, persist};
-pub use group::{Committed, Group, Member};
-pub use launch::{Machine, Route, brokers, check_grace, launch, sink_to, to_failure};
+pub use group::{Group, Member};
+pub use launch::{Machine, Route, brokers, launch, sink_to};
 pub use membership::{Membership, Protocol};
 pub use plan::{Obstacle, Obstacles, Plan, Setting, Step, TopicSpec, TopicState};
-pub use reader::{Reader, Span};
+pub use reader::Reader;
 pub use sink::{KafkaSink, SinkConfig};
 pub use source::{KafkaSource, SourceConfig};
 

@@ -1,4 +1,6 @@
 //! The machinery of Tidewater: how a process lives and how records move. It knows Kafka, not users.
+//!
+//! Without the feature `servers` it knows no Kafka either: whoever keeps a log brings a source and a sink.
 
 pub mod backoff;
 pub mod boot;
@@ -9,6 +11,7 @@ pub mod dead;
 pub mod fault;
 pub mod health;
 pub mod http;
+#[cfg(feature = "servers")]
 pub mod kafka;
 mod lane;
 pub mod ledger;
@@ -16,6 +19,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod logs;
 pub mod memory;
+pub mod offsets;
 pub mod pair;
 mod partition;
 pub mod permits;
@@ -27,7 +31,7 @@ pub mod trouble;
 pub mod vitals;
 pub mod worker;
 
-pub use boot::{Context, Service, boot};
+pub use boot::{Context, Service, Wanted, boot, boot_given};
 pub use clock::Clock;
 pub use health::Health;
 pub use lifecycle::{Failure, Lifecycle};

@@ -5,6 +5,7 @@
 //! have ended. Whatever happens, [`Lifecycle::wind_down`] ends: a part over its budget is cut off.
 
 use crate::config::{Section, Settings};
+use crate::fault::{Cause, Exit, Fault};
 use crate::health::Health;
 use crate::logs::chain;
 use std::error::Error;
@@ -66,6 +67,18 @@ impl Failure {
             Self::Config(_) => 64,
             Self::Component(_) => 70,
             Self::DrainRanOut => 75,
+        }
+    }
+}
+
+impl From<Fault> for Failure {
+    /// The fault as the reason why the process ends.
+    fn from(fault: Fault) -> Self {
+        let boxed = |cause: Cause| Box::<dyn Error + Send + Sync>::from(cause);
+        match fault {
+            Fault::Transient(cause) | Fault::Fatal { exit: Exit::Component, cause } => Self::Component(boxed(cause)),
+            Fault::Fatal { exit: Exit::Config, cause } => Self::Config(boxed(cause)),
+            Fault::Fatal { exit: Exit::DrainRanOut, .. } => Self::DrainRanOut,
         }
     }
 }

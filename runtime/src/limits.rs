@@ -2,6 +2,8 @@
 
 use crate::backoff::Pauses;
 use crate::config::{ByteSize, Section, Settings};
+use crate::lifecycle;
+use crate::worker::GOODBYE;
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,17 @@ impl Settings for Limits {
             retry_seed: own.retry_seed,
         }
     }
+}
+
+/// `[limits]`, with a problem noted if a drain could outlast the time that the process has to leave.
+pub fn within_grace(section: &mut Section<'_>) -> Limits {
+    let limits: Limits = section.section("limits");
+    let shutdown: lifecycle::Config = section.section("shutdown");
+    if limits.drain + GOODBYE > shutdown.grace {
+        let text = format!("with {} s for the last commit must fit into shutdown.grace; shorten it", GOODBYE.as_secs());
+        section.problem(&["limits.drain", "shutdown.grace"], text);
+    }
+    limits
 }
 
 fn in_flight(size: ByteSize) -> usize {

@@ -116,6 +116,27 @@ impl Headers {
     }
 }
 
+/// Header names that a reader has seen, so that each is one allocation for its life.
+#[derive(Debug, Default)]
+pub struct Names(Vec<Arc<str>>);
+
+impl Names {
+    /// Producers with more header names than this pay an allocation for each further one.
+    const MAX: usize = 16;
+
+    /// `name` as a shared text.
+    pub fn of(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.iter().find(|known| &***known == name) {
+            return known.clone();
+        }
+        let new: Arc<str> = name.into();
+        if self.0.len() < Self::MAX {
+            self.0.push(new.clone());
+        }
+        new
+    }
+}
+
 /// One record as read.
 #[derive(Clone, PartialEq)]
 pub struct Record {

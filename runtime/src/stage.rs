@@ -1,7 +1,7 @@
 //! The contracts of the path behind the source: fold, stage and sink.
 
 use crate::fault::{Fault, Rejection, Verdict};
-use crate::record::Record;
+use crate::record::{Outgoing, Record};
 use std::future::Future;
 
 /// A record that has its place: `mark` is the fold's state behind it.
@@ -87,4 +87,20 @@ pub type Refused = Vec<(usize, Rejection)>;
 pub struct Rejected {
     pub record: Record,
     pub rejection: Rejection,
+}
+
+/// What the record says of its place in history goes with the letter.
+const PLACE: [&str; 3] = ["tw-origin", "tw-version", "tw-id"];
+
+/// What a log says of a record that is larger than its topic takes.
+#[must_use]
+pub fn too_large(item: &Outgoing) -> Rejection {
+    let text = |name| String::from_utf8(item.headers.last(name)?.to_vec()).ok();
+    let facts = PLACE.into_iter().filter_map(|name| Some((name, text(name)?))).collect();
+    Rejection {
+        code: "too-large",
+        reason: "the record, or what it becomes, is over the size limit",
+        field: None,
+        facts,
+    }
 }

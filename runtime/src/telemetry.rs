@@ -93,6 +93,12 @@ impl Telemetry {
         Ok(telemetry)
     }
 
+    /// The same numbers, in which names start with another service's: for a process that is several in one.
+    #[must_use]
+    pub fn of(&self, service: &'static str) -> Self {
+        Self { service, ..self.clone() }
+    }
+
     /// Spans that the collector has taken, and those that it has not: their queue was full, or it was away.
     fn span_counters(&self) -> [Counter; 2] {
         let labels = ["exported", "dropped"].map(|outcome| vec![("outcome", outcome)]);

@@ -26,10 +26,22 @@ impl Vitals {
     /// The vitals of a worker in a process with this health and telemetry, which can reject with `codes`.
     #[must_use]
     pub fn new(health: &Health, telemetry: &Telemetry, clock: Clock, codes: &[&'static str]) -> Self {
+        Self::named(["lanes", "worker"], health, telemetry, clock, codes)
+    }
+
+    /// The same of a worker that is not alone in its process: `names` are those of its condition and of its heartbeat.
+    #[must_use]
+    pub fn named(
+        [lanes, worker]: [&'static str; 2],
+        health: &Health,
+        telemetry: &Telemetry,
+        clock: Clock,
+        codes: &[&'static str],
+    ) -> Self {
         Self {
             metrics: WorkerMetrics::new(telemetry, clock, codes),
-            lanes: health.condition("lanes", "no record was read yet"),
-            heartbeat: health.heartbeat("worker", STANDSTILL),
+            lanes: health.condition(lanes, "no record was read yet"),
+            heartbeat: health.heartbeat(worker, STANDSTILL),
             troubles: Troubles::default(),
             traces: Traces::default(),
         }

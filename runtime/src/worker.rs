@@ -23,7 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 mod drain;
+mod part;
+
 use drain::Drain;
+pub(crate) use part::GOODBYE;
 
 /// What a worker is made of.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! What `sink` can be set to.
 
 use runtime::config::{Choice, Section, Settings};
-use runtime::kafka::{Cluster, check_grace};
-use runtime::limits::Limits;
+use runtime::kafka::Cluster;
+use runtime::limits::{Limits, within_grace};
 use std::time::Duration;
 use store::{Credentials, cache, cql};
 
@@ -20,8 +20,8 @@ pub struct Config {
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
         section.foreign("enrich");
-        let limits = section.section("limits");
-        check_grace(section, &limits);
+        section.foreign("standalone");
+        let limits = within_grace(section);
         Self {
             cluster: section.section("kafka"),
             limits,

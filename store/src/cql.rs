@@ -5,29 +5,51 @@
 //! ([`merge`], [`Groups`], [`Model`]) needs no server.
 
 mod column;
+#[cfg(feature = "servers")]
 mod config;
+#[cfg(feature = "servers")]
 mod fault;
 mod group;
 mod merge;
 mod model;
+#[cfg(feature = "servers")]
 mod mutation;
+#[cfg(feature = "servers")]
 mod probe;
+#[cfg(feature = "servers")]
 mod read;
+mod row;
+#[cfg(feature = "servers")]
 mod scan;
+#[cfg(feature = "servers")]
 mod session;
+#[cfg(feature = "servers")]
 mod statement;
+#[cfg(feature = "servers")]
 mod table;
+#[cfg(feature = "servers")]
 mod together;
+#[cfg(feature = "servers")]
 mod writer;
 
+pub use column::{Column, Columns, Encoding, Mismatch};
+#[cfg(feature = "servers")]
 pub use config::{Config, Keyspace, Replication};
+#[cfg(feature = "servers")]
 pub use fault::Class;
 pub use group::{Group, Groups};
 pub use merge::{Cells, Statement, merge};
 pub use model::Model;
+#[cfg(feature = "servers")]
 pub use probe::Blame;
-pub use read::{ProfileRow, ReadError, Reader, VersionedRow};
+#[cfg(feature = "servers")]
+pub use read::{ReadError, Reader};
+pub use row::{GC_GRACE_MIN, ProfileRow, VersionedRow};
+#[cfg(feature = "servers")]
 pub use scan::{Scan, VersionScan};
+#[cfg(feature = "servers")]
 pub use session::{ConnectError, Session};
-pub use table::{Difference, GC_GRACE_MIN, Plan, Table, TableError};
+#[cfg(feature = "servers")]
+pub use table::{Difference, Plan, Table, TableError};
+#[cfg(feature = "servers")]
 pub use writer::{PrepareError, WriteError, Writer};

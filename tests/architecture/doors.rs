@@ -18,6 +18,8 @@ pub(crate) const DOORS: &[(&str, &str, &[&str])] = &[
     ("clap", "runtime", &["src/boot"]),
     ("scylla", "store", &["src/cql"]),
     ("redis", "store", &["src/cache"]),
+    ("fjall", "embedded", &["src/table", "src/error"]),
+    ("moka", "embedded", &["src/cache"]),
     // The profile's fingerprint is that of its parsed schema.
     ("apache_avro", "schemas", &["src/avro", "src/profile/load"]),
 ];

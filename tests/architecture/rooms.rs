@@ -7,11 +7,12 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("schemas", &[]),
     ("runtime", &[]),
     ("store", &["schemas"]),
+    ("embedded", &["schemas", "runtime", "store"]),
     ("processors", &["schemas", "runtime"]),
     ("sinks", &["schemas", "runtime", "store"]),
-    ("ctl", &["schemas", "runtime", "store", "processors", "sinks"]),
-    ("tests", &["schemas", "runtime", "store", "processors", "sinks", "ctl"]),
-    ("bench", &["schemas", "runtime", "store", "ctl", "tests"]),
+    ("ctl", &["schemas", "runtime", "store", "embedded", "processors", "sinks"]),
+    ("tests", &["schemas", "runtime", "store", "embedded", "processors", "sinks", "ctl"]),
+    ("bench", &["schemas", "runtime", "store", "embedded", "ctl", "tests"]),
 ];
 
 /// Comes in by every door: what it measures the pipeline against is the bare client.
@@ -23,6 +24,8 @@ pub(crate) const DOORS: &[(&str, &str)] = &[
     ("scylla", "store"),
     ("redis", "store"),
     ("apache-avro", "schemas"),
+    ("fjall", "embedded"),
+    ("moka", "embedded"),
     ("backoff", "runtime"),
     ("axum", "runtime"),
     ("hyper", "runtime"),
@@ -130,6 +133,8 @@ mod tests {
             ("schemas", "runtime"),
             ("runtime", "schemas"),
             ("store", "runtime"),
+            ("embedded", "sinks"),
+            ("sinks", "embedded"),
             ("processors", "store"),
             ("processors", "sinks"),
             ("sinks", "processors"),

@@ -1,7 +1,7 @@
 //! Workers that are killed.
 
 use crate::load::under_load;
-use runtime::kafka::Watermarks;
+use runtime::offsets::Watermarks;
 use schemas::topics;
 use tests::history::History;
 use tests::installation::{Installation, PATH};

@@ -3,9 +3,8 @@
 use crate::servers;
 use bytes::Bytes;
 use runtime::Health;
-use runtime::kafka::{
-    Admin, Cluster, Committed, Config, Group, KafkaSource, Membership, Reader, SourceConfig, Span, sink_to,
-};
+use runtime::kafka::{Admin, Cluster, Config, Group, KafkaSource, Membership, Reader, SourceConfig, sink_to};
+use runtime::offsets::{Committed, Span};
 use runtime::record::{Headers, Outgoing, Timestamp};
 use runtime::source::{Demand, Event, Source};
 use runtime::stage::Sink;

@@ -28,6 +28,7 @@ mod pinned;
 mod pipeline;
 mod poison;
 mod producers;
+mod promote;
 mod protocol;
 mod reader;
 mod rebalance;

@@ -1,7 +1,8 @@
 //! Reading spans of a topic from outside the path.
 
 use crate::servers;
-use runtime::kafka::{Config, Error, Reader, Span};
+use runtime::kafka::{Config, Error, Reader};
+use runtime::offsets::Span;
 use schemas::topics;
 use std::time::Duration;
 use tests::installation::Installation;

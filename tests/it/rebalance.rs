@@ -2,7 +2,7 @@
 
 use crate::handover::{Unsettled, catch_up};
 use crate::load::under_load;
-use runtime::kafka::Span;
+use runtime::offsets::Span;
 use schemas::{headers, topics};
 use std::collections::VecDeque;
 use std::time::Duration;

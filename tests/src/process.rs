@@ -50,6 +50,22 @@ impl Worker {
         Self { name, child, log }
     }
 
+    /// The same of a process that is known by another name than its binary's, with arguments of its own.
+    #[must_use]
+    pub fn start_as(
+        name: &'static str,
+        program: &str,
+        arguments: &[&str],
+        log: PathBuf,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let lines = File::create(&log).unwrap();
+        let mut command = Command::new(binary(program));
+        command.args(arguments).envs(settings.iter().copied());
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(lines).spawn().unwrap();
+        Self { name, child, log }
+    }
+
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name

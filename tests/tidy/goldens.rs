@@ -2,6 +2,7 @@
 //! files, and each has a test that compares. The list of metrics is compared where metrics are made, in `runtime`.
 
 use crate::source::root;
+use ctl::standalone;
 use processors::{enrich, validate};
 use runtime::boot::declarations;
 use runtime::config::reference;
@@ -47,6 +48,7 @@ fn the_configuration_reference_is_what_the_services_read() {
         ("validate", declarations::<validate::Config>(&validate::SERVICE)),
         ("enrich", declarations::<enrich::Config>(&enrich::SERVICE)),
         ("sink", declarations::<sinks::Config>(&sinks::SERVICE)),
+        ("standalone", declarations::<standalone::Config>(&standalone::SERVICE)),
     ]);
     assert!(page.contains("| `brokers` |") && page.contains("## `[cassandra]`"), "{page}");
     hold("docs/config.md", &page);

@@ -2,13 +2,13 @@
 
 use super::letter::{Letter, shown};
 use crate::Error;
-use crate::config::Log;
 use crate::instant::{Since, rfc3339};
 use crate::stage::Stage;
 use crate::table::{Column, Table};
+use crate::world::Log;
 use clap::Args;
 use runtime::clock::Clock;
-use runtime::kafka::{Admin, Reader, Span};
+use runtime::offsets::Span;
 use schemas::{RejectCode, topics};
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -56,21 +56,19 @@ struct Entry {
 
 impl List {
     pub(super) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
-        let topic = log.topic(topics::DEAD);
-        let admin = Admin::new(log.kafka())?;
         let mut spans = Vec::new();
-        for held in admin.watermarks(&topic).await? {
+        for held in log.watermarks(topics::DEAD).await? {
             spans.push(Span { partition: held.partition, from: held.low, to: held.high });
         }
         if let Some(since) = self.since {
-            let firsts = admin.offsets_since(&topic, since.millis(Clock::system().now_ms())).await?;
+            let firsts = log.offsets_since(topics::DEAD, since.millis(Clock::system().now_ms())).await?;
             for (span, first) in spans.iter_mut().zip(firsts) {
                 span.from = first;
             }
         }
-        let mut reader = Reader::open(log.kafka(), &topic, &spans)?;
+        let mut records = log.records(topics::DEAD, &spans)?;
         let mut newest = Newest::new(self.limit);
-        while let Some(record) = reader.next().await? {
+        while let Some(record) = records.next().await? {
             let letter = Letter::of(&record);
             if self.wants(&letter) {
                 let key = self.show_key.then(|| shown(record.key.as_deref()));

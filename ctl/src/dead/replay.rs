@@ -14,22 +14,20 @@ mod tally;
 use super::letter::Letter;
 use super::which::Which;
 use crate::Error;
-use crate::config::{self, Log, Store};
 use crate::instant::Since;
 use crate::stage::Stage;
+use crate::world::{Log, Records, Target, Writer};
 use clap::Args;
 use editor::Editor;
 use filter::Filter;
 use outlook::Outlook;
 use parcel::{Packer, Parcel};
 use runtime::clock::Clock;
-use runtime::kafka::{Admin, KafkaSink, Reader, Span, sink_to};
+use runtime::offsets::Span;
 use runtime::record::{Outgoing, Record};
-use runtime::stage::Sink as _;
 use schemas::{Codec, Profile, RejectCode, topics};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tally::{Left, Tally};
@@ -93,7 +91,7 @@ pub(crate) struct Replay {
     /// A shell command that is run once a letter: the change as JSON on its input, the corrected one on its output
     #[arg(long, value_name = "COMMAND")]
     edit: Option<String>,
-    /// Only tell what would change, and what is newer already; needs Cassandra, and runs the --edit command
+    /// Only tell what would change, and what is newer already; reads the rows, and runs the --edit command
     #[arg(long)]
     dry_run: bool,
     /// JSON instead of a table: with --dry-run one object a letter, at the end one with the counts
@@ -115,17 +113,17 @@ struct Run<'r> {
 }
 
 impl Replay {
-    pub(super) async fn execute(&self, file: Option<&Path>, out: &mut dyn Write) -> Result<(), Error> {
+    pub(super) async fn execute(&self, installation: &Target, out: &mut dyn Write) -> Result<(), Error> {
         self.check()?;
-        let log: Log = config::load(file)?;
+        let log = installation.log().await?;
         let target = if self.as_new { topics::RAW } else { topics::PINNED };
         let codec = Codec::new(Arc::new(Profile::embedded()?));
         let editor = self.edit.as_ref().map(|command| Editor::new(command));
-        let packer = Packer { codec: codec.clone(), editor, as_new: self.as_new, partitions: log.cluster.partitions };
+        let packer = Packer { codec: codec.clone(), editor, as_new: self.as_new, partitions: log.partitions() };
         let run = Run { asked: self, packer, filter: Filter::new(self, codec), target, log };
         let tally = if self.dry_run {
-            let store: Store = config::load(file)?;
-            let outlook = Outlook::open(&run.log, &store, run.packer.codec.profile(), self.as_new).await?;
+            let rows = run.log.rows_beside(installation).await?;
+            let outlook = Outlook::open(&run.log, rows, run.packer.codec.profile(), self.as_new)?;
             run.tell(outlook, out).await?
         } else {
             run.send().await?
@@ -168,8 +166,7 @@ impl Replay {
 
 impl Run<'_> {
     async fn send(&self) -> Result<Tally, Error> {
-        let sink = sink_to(&self.log.cluster, self.log.topic(self.target))
-            .map_err(|failure| Error::Usage(failure.to_string()))?;
+        let sink = self.log.writer(self.target)?;
         let mut tally = Tally::default();
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let mut letters = self.letters(&mut tally).await?;
@@ -200,14 +197,14 @@ impl Run<'_> {
         if self.asked.as_new { 1 } else { BATCH_LEN }
     }
 
-    async fn write(&self, sink: &KafkaSink, batch: &mut Vec<Outgoing>, tally: &mut Tally) -> Result<(), Error> {
+    async fn write(&self, sink: &Writer, batch: &mut Vec<Outgoing>, tally: &mut Tally) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
         }
         let refused = match timeout(PATIENCE, sink.write(batch)).await {
             Ok(Ok(refused)) => refused.len(),
             Ok(Err(fault)) => return Err(self.broken(&fault.to_string(), tally)),
-            Err(_) => return Err(self.broken("the brokers did not confirm the letters in time", tally)),
+            Err(_) => return Err(self.broken("the letters were not confirmed in time", tally)),
         };
         tally.sent += u64::try_from(batch.len() - refused).unwrap_or(u64::MAX);
         (0..refused).for_each(|_| tally.leave(Left::TooLarge));
@@ -255,15 +252,13 @@ impl Run<'_> {
     /// Two looks: the first finds the newest letter of each record, the second reads those again. What is refused while
     /// this runs is not looked at: a letter is not answered with another one.
     async fn letters(&self, tally: &mut Tally) -> Result<Letters, Error> {
-        let topic = self.log.topic(topics::DEAD);
-        let admin = Admin::new(self.log.kafka())?;
         let mut spans = Vec::new();
-        for held in admin.watermarks(&topic).await? {
+        for held in self.log.watermarks(topics::DEAD).await? {
             spans.push(Span { partition: held.partition, from: held.low, to: held.high });
         }
         let now_ms = Clock::system().now_ms();
         if let Some(since) = self.asked.since {
-            let firsts = admin.offsets_since(&topic, since.millis(now_ms)).await?;
+            let firsts = self.log.offsets_since(topics::DEAD, since.millis(now_ms)).await?;
             spans.iter_mut().zip(firsts).for_each(|(span, first)| span.from = first);
         }
         if !self.asked.which.is_empty() {
@@ -273,8 +268,8 @@ impl Run<'_> {
         let until_ms = self.asked.until.map(|until| until.millis(now_ms));
         // Over all letters, also those that were not asked for: one that was answered with another one is over.
         let mut newest = BTreeMap::new();
-        let mut reader = Reader::open(self.log.kafka(), &topic, &spans)?;
-        while let Some(record) = reader.next().await? {
+        let mut records = self.log.records(topics::DEAD, &spans)?;
+        while let Some(record) = records.next().await? {
             let letter = Letter::of(&record);
             let is_early = until_ms.is_none_or(|until_ms| letter.at_ms < until_ms);
             let is_wanted = is_early && self.filter.wants(&self.log, &letter, &record);
@@ -290,19 +285,19 @@ impl Run<'_> {
                 || chosen.iter().filter(|(partition, _)| *partition == span.partition).map(|(_, offset)| *offset);
             (span.from, span.to) = of_it().min().zip(of_it().max()).map_or((0, 0), |(first, last)| (first, last + 1));
         }
-        Ok(Letters { reader: Reader::open(self.log.kafka(), &topic, &spans)?, chosen })
+        Ok(Letters { records: self.log.records(topics::DEAD, &spans)?, chosen })
     }
 }
 
 /// The letters that were chosen, those of one partition in order.
 struct Letters {
-    reader: Reader,
+    records: Records,
     chosen: BTreeSet<(i32, i64)>,
 }
 
 impl Letters {
     async fn next(&mut self) -> Result<Option<(Letter, Record)>, Error> {
-        while let Some(record) = self.reader.next().await? {
+        while let Some(record) = self.records.next().await? {
             if self.chosen.contains(&(record.place.partition, record.offset.0)) {
                 return Ok(Some((Letter::of(&record), record)));
             }

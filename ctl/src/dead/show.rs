@@ -3,10 +3,10 @@
 use super::letter::{Letter, shown};
 use super::which::Which;
 use crate::Error;
-use crate::config::Log;
 use crate::table::printable;
+use crate::world::Log;
 use clap::Args;
-use runtime::kafka::{Admin, Reader, Span};
+use runtime::offsets::Span;
 use runtime::record::Record;
 use schemas::{headers, topics};
 use serde_json::{Map, Value, json};
@@ -36,12 +36,11 @@ pub(crate) struct Show {
 impl Show {
     pub(super) async fn execute(&self, log: &Log, out: &mut dyn Write) -> Result<(), Error> {
         let topic = log.topic(topics::DEAD);
-        let admin = Admin::new(log.kafka())?;
         let partition = match &self.which {
             Which::Letter { partition, .. } => *partition,
             Which::Of(origin) => origin.partition(),
         };
-        let watermarks = admin.watermarks(&topic).await?;
+        let watermarks = log.watermarks(topics::DEAD).await?;
         let Some(held) = watermarks.iter().find(|held| held.partition == partition) else {
             let last = watermarks.len().saturating_sub(1);
             return Err(Error::Usage(format!("{topic} has partitions 0 to {last}, and no {partition}")));
@@ -59,9 +58,9 @@ impl Show {
             }
             Which::Of(_) => Span { partition, from: held.low, to: held.high },
         };
-        let mut reader = Reader::open(log.kafka(), &topic, &[span])?;
+        let mut records = log.records(topics::DEAD, &[span])?;
         let mut count = 0_u32;
-        while let Some(record) = reader.next().await? {
+        while let Some(record) = records.next().await? {
             let letter = Letter::of(&record);
             if self.which.is(log, &letter) {
                 count += 1;

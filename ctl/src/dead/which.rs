@@ -1,7 +1,7 @@
 //! Which letter is meant, as people name it.
 
 use super::letter::Letter;
-use crate::config::Log;
+use crate::world::Log;
 use schemas::{Origin, topics};
 use std::str::FromStr;
 

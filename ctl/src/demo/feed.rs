@@ -1,23 +1,23 @@
 //! Real changes into `raw`, as an application would bring them: right key, right partition.
 
 use super::Demo;
-use super::home::Home;
 use crate::Error;
-use crate::config::Log;
+use crate::world::{Log, Writer};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use runtime::kafka::{KafkaSink, sink_to};
 use runtime::record::{Headers, Outgoing};
-use runtime::stage::Sink as _;
 use schemas::topics::{self, partition_for};
 use serde_json::Value;
 use std::cell::Cell;
 use std::path::Path;
 use std::process::Stdio;
 use std::rc::Rc;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+
+/// Reads the source; handed to the interpreter, so that nothing has to lie beside this program.
+const SCRIPT: &str = include_str!("../../../examples/debian-changelogs/feed.py");
 
 /// Changes that are sent before their acknowledgements are waited for.
 const BATCH_LEN: usize = 500;
@@ -36,10 +36,18 @@ impl Feed {
     ///
     /// # Errors
     /// If there is no such source, or the script cannot read it.
-    pub(super) async fn open(home: &Home, demo: &Demo) -> Result<Self, Error> {
+    pub(super) async fn open(demo: &Demo) -> Result<Self, Error> {
         let mut command = Command::new("python3");
-        command.arg(home.feed()).args(arguments(demo)?).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut script = command.process_group(0).kill_on_drop(true).spawn().map_err(broken)?;
+        command.arg("-").args(arguments(demo)?).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut script = command.process_group(0).kill_on_drop(true).spawn().map_err(|error| {
+            Error::Usage(format!(
+                "python3, which reads the source, does not start ({error}): install it, or send changes \
+                                  of your own with `tidewater send`"
+            ))
+        })?;
+        let mut stdin = script.stdin.take().ok_or_else(|| broken("it takes no script"))?;
+        stdin.write_all(SCRIPT.as_bytes()).await.map_err(broken)?;
+        drop(stdin);
         let stdout = script.stdout.take().ok_or_else(|| broken("it has no output"))?;
         let mut lines = BufReader::new(stdout).lines();
         let first = lines.next_line().await.map_err(broken)?.unwrap_or_default();
@@ -67,17 +75,18 @@ impl Feed {
     /// Sends everything; returns how much when all of it is acknowledged.
     ///
     /// # Errors
-    /// If the script fails or the brokers refuse.
+    /// If the script fails or the log refuses.
     pub(super) async fn run(&mut self, log: &Log) -> Result<u64, Error> {
-        let sink = sink_to(&log.cluster, log.topic(topics::RAW)).map_err(|error| refused(&error))?;
+        let writer = log.writer(topics::RAW)?;
         let mut batch = Vec::with_capacity(BATCH_LEN);
         while let Some(line) = self.lines.next_line().await.map_err(broken)? {
-            batch.push(record_of(&line, log.cluster.partitions).ok_or_else(|| broken("a line of it is no record"))?);
+            batch.push(record_of(&line, log.partitions()).ok_or_else(|| broken("a line of it is no record"))?);
             if batch.len() == BATCH_LEN {
-                self.send(&sink, &mut batch).await?;
+                self.send(&writer, &mut batch).await?;
             }
         }
-        self.send(&sink, &mut batch).await?;
+        self.send(&writer, &mut batch).await?;
+        log.flush().await?;
         let status = self.script.wait().await.map_err(broken)?;
         if !status.success() {
             return Err(broken(format!("it ended with {status}")));
@@ -85,8 +94,8 @@ impl Feed {
         Ok(self.sent.get())
     }
 
-    async fn send(&self, sink: &KafkaSink, batch: &mut Vec<Outgoing>) -> Result<(), Error> {
-        let too_large = sink.write(batch).await.map_err(|fault| refused(&fault))?;
+    async fn send(&self, writer: &Writer, batch: &mut Vec<Outgoing>) -> Result<(), Error> {
+        let too_large = writer.write(batch).await.map_err(|fault| refused(&fault))?;
         if !too_large.is_empty() {
             return Err(broken(format!("{} of its changes are too large for the topic", too_large.len())));
         }
@@ -134,7 +143,7 @@ fn broken(why: impl std::fmt::Display) -> Error {
 }
 
 fn refused(error: &dyn std::error::Error) -> Error {
-    Error::Failed(format!("the changes could not be sent: {}", super::told(error)))
+    Error::Failed(format!("the changes could not be sent: {}", runtime::logs::chain(error)))
 }
 
 #[cfg(test)]

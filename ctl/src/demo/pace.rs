@@ -1,27 +1,25 @@
 //! How far each stage is, read off the log alone: ends of topics and committed offsets.
 
 use crate::Error;
-use crate::config::Log;
 use crate::stage::Stage;
-use runtime::kafka::{Admin, Group};
+use crate::world::Log;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-pub(super) struct Pace {
-    admin: Admin,
-    routes: Vec<(Stage, Vec<String>, Group)>,
+pub(crate) struct Pace {
+    log: Log,
 }
 
 /// Where one stage stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) stage: Stage,
+pub(crate) struct Standing {
+    pub(crate) stage: Stage,
     /// Records behind it.
-    pub(super) settled: i64,
+    pub(crate) settled: i64,
     /// Records still before it.
-    pub(super) behind: i64,
+    pub(crate) behind: i64,
     /// Whether somebody has taken up every partition.
     is_held: bool,
 }
@@ -34,29 +32,22 @@ impl Standing {
 }
 
 impl Pace {
-    /// # Errors
-    /// If the clients cannot be made.
-    pub(super) fn new(log: &Log) -> Result<Self, Error> {
-        let mut routes = Vec::new();
-        for stage in Stage::ALL {
-            let group = Group::new(log.kafka(), &log.cluster.group(stage.as_str()))?;
-            routes.push((stage, stage.topics().iter().map(|name| log.topic(name)).collect(), group));
-        }
-        Ok(Self { admin: Admin::new(log.kafka())?, routes })
+    pub(crate) fn new(log: Log) -> Self {
+        Self { log }
     }
 
     /// In path order, and each stage is looked at after the one before it: if nobody writes to `raw`, and none is
     /// behind, then all is settled.
     ///
     /// # Errors
-    /// If the brokers do not answer.
-    pub(super) async fn look(&self) -> Result<Vec<Standing>, Error> {
-        let mut standings = Vec::with_capacity(self.routes.len());
-        for (stage, topics, group) in &self.routes {
+    /// If the log does not answer.
+    pub(crate) async fn look(&self) -> Result<Vec<Standing>, Error> {
+        let mut standings = Vec::with_capacity(Stage::ALL.len());
+        for stage in self.log.stages() {
             let (mut settled, mut behind, mut is_held) = (0, 0, true);
-            for topic in topics {
-                let held = self.admin.watermarks(topic).await?;
-                let committed = group.committed(topic, i32::try_from(held.len()).unwrap_or(i32::MAX)).await?;
+            for name in stage.topics() {
+                let held = self.log.watermarks(name).await?;
+                let committed = self.log.committed(stage.as_str(), name).await?;
                 for (held, committed) in held.iter().zip(&committed) {
                     let next = committed.as_ref().map_or(held.low, |committed| committed.offset);
                     settled += next.saturating_sub(held.low);
@@ -72,8 +63,8 @@ impl Pace {
     /// Returns when every stage has taken up its partitions: a first commit marks each of them.
     ///
     /// # Errors
-    /// If that takes longer than `patience`, or the brokers do not answer.
-    pub(super) async fn held(&self, patience: Duration) -> Result<(), Error> {
+    /// If that takes longer than `patience`, or the log does not answer.
+    pub(crate) async fn held(&self, patience: Duration) -> Result<(), Error> {
         let since = Instant::now();
         loop {
             let standings = self.look().await?;

@@ -1,10 +1,7 @@
 //! How a demo ended: one line for machines, some for people.
 
-use super::crew::Crew;
-use super::home::{Ground, Home};
 use super::screen::{Screen, grouped};
 use crate::verify::Verdict;
-use schemas::topics;
 use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
@@ -14,8 +11,8 @@ pub(super) struct Report {
     /// What the changes were made from.
     pub(super) source: String,
     pub(super) verdict: Verdict,
-    /// `host:port` of the brokers.
-    pub(super) brokers: String,
+    /// Changes that were acknowledged.
+    pub(super) fed: u64,
     /// From the first change sent until the last was settled everywhere.
     pub(super) seconds: Duration,
 }
@@ -46,18 +43,8 @@ impl Report {
         )
     }
 
-    fn commands(&self, home: &Home, ground: &Ground) -> [String; 3] {
-        let tidewater = format!("{} --config {}", home.binary("tidewater").display(), ground.config().display());
-        let enriched = format!("{}{}", topics::PREFIX_DEFAULT, topics::ENRICHED);
-        [
-            format!("{tidewater} lag"),
-            format!("{tidewater} dead list --limit 10"),
-            format!("kcat -C -q -e -o -1 -b {} -t {enriched} -f 'key %k, headers %h\\n'", self.brokers),
-        ]
-    }
-
-    /// Says what came out, and how to look around; `kept` are the workers that go on.
-    pub(super) fn explain(&self, screen: &mut Screen, home: &Home, ground: &Ground, kept: Option<&Crew>) {
+    /// Says what came out.
+    pub(super) fn explain(&self, screen: &mut Screen) {
         let Verdict { changes, profiles, dead, by_code, lost, wrong, examples } = &self.verdict;
         let codes = by_code.iter().map(|(code, count)| format!("{code} {count}")).collect::<Vec<_>>();
         let codes = if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
@@ -76,24 +63,7 @@ impl Report {
             "lost {lost}, wrong {wrong}: order and merge recomputed from changes.raw.v1 alone, every outcome and every \
              row compared"
         ));
-        screen.say(match kept {
-            Some(_) => "everything is still up; look around with",
-            None => "with --keep everything stays up, to look around with commands like",
-        });
-        for command in self.commands(home, ground) {
-            screen.show(&command);
-        }
-        if let Some(crew) = kept {
-            screen.say("and end it all with");
-            screen.show(&ending(home, ground, crew));
-        }
     }
-}
-
-fn ending(home: &Home, ground: &Ground, crew: &Crew) -> String {
-    let pids = crew.pids().iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
-    let (stack, servers, dir) = (home.stack(), ground.servers(), ground.dir());
-    format!("kill {pids}; {} down --dir {}; rm -r {}", stack.display(), servers.display(), dir.display())
 }
 
 #[cfg(test)]
@@ -105,8 +75,7 @@ mod tests {
     fn the_last_line_is_the_result_as_json() {
         let by_code = BTreeMap::from([("shape".to_owned(), 2), ("undecodable".to_owned(), 1)]);
         let verdict = Verdict { changes: 10, profiles: 4, dead: 3, by_code, ..Verdict::default() };
-        let report =
-            Report { source: "git-log".into(), verdict, brokers: String::new(), seconds: Duration::from_millis(2_500) };
+        let report = Report { source: "git-log".into(), verdict, fed: 10, seconds: Duration::from_millis(2_500) };
         let line = concat!(
             r#"{"source":"git-log","changes":10,"profiles":4,"dead":3,"by_code":{"shape":2,"undecodable":1},"#,
             r#""lost":0,"wrong":0,"seconds":2.500,"changes_per_second":4.0}"#

@@ -5,11 +5,10 @@ use super::progress::{Progress, Totals};
 use super::rejects::{Refused, Rejects};
 use super::row::Rows;
 use crate::Error;
+use crate::world::Writer;
 use runtime::backoff::Schedule;
 use runtime::fault::Fault;
-use runtime::kafka::KafkaSink;
 use runtime::record::Outgoing;
-use runtime::stage::Sink as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,7 +35,7 @@ pub(super) struct Transfer<'a> {
     pub(super) lines: Lines,
     pub(super) rows: &'a Rows,
     /// `None` where lines are only checked.
-    pub(super) sink: Option<KafkaSink>,
+    pub(super) sink: Option<Writer>,
     pub(super) rejects: Rejects,
     /// Where the place is kept.
     pub(super) keep_in: Option<PathBuf>,
@@ -175,7 +174,7 @@ fn collect(lines: &mut Lines, rows: &Rows, len_max: usize) -> Result<Batch, Erro
 }
 
 /// Returns when all replicas have the records. Those of one key keep their order, and a copy changes nothing.
-async fn write(sink: Option<&KafkaSink>, records: &[Outgoing]) -> Result<runtime::stage::Refused, Error> {
+async fn write(sink: Option<&Writer>, records: &[Outgoing]) -> Result<runtime::stage::Refused, Error> {
     let Some(sink) = sink else { return Ok(Vec::new()) };
     let ends = Instant::now() + PATIENCE;
     let mut pauses = Schedule::new(PAUSES.0, PAUSES.1);

@@ -1,14 +1,14 @@
 //! The mark of a raw offset, worked out from what `validate` once gave.
 //!
 //! The version of a record is a fold over all records before it in its partition. Where the fold stood at an offset
-//! is found again from the nearest origin at or before it that `valid` or `dead` still hold: its version holds its
+//! is found again from the nearest origin at or before it that `valid` (in a data directory `enriched`) or `dead` still hold: its version holds its
 //! place, and from there the fold goes on over the append times of the raw records in between.
 
 use crate::Error;
-use crate::config::Log;
+use crate::world::Log;
 use bytes::Bytes;
 use processors::validate::Fold;
-use runtime::kafka::{Admin, Reader, Span, Watermarks};
+use runtime::offsets::{Span, Watermarks};
 use runtime::record::{Record, Timestamp};
 use runtime::stage::Mark as _;
 use schemas::{Lane, Origin, Version, headers, topics};
@@ -62,14 +62,12 @@ pub(crate) fn floor_of(metadata: &str) -> Option<i64> {
 /// If a topic cannot be read, or raw records carry their producer's time, which no fold can go by.
 pub(super) async fn marks_at(
     log: &Log,
-    admin: &Admin,
     targets: &BTreeMap<i32, i64>,
     floor: i64,
 ) -> Result<BTreeMap<i32, Mark>, Error> {
-    let raw = log.topic(topics::RAW);
-    let watermarks = admin.watermarks(&raw).await?;
+    let watermarks = log.watermarks(topics::RAW).await?;
     let mut search = Search::new(targets);
-    search.run(log, admin, before_all(log, &raw, targets, &watermarks).await?).await?;
+    search.run(log, before_all(log, targets, &watermarks).await?).await?;
     let fold = Fold::new(floor);
     let mut walks = BTreeMap::new();
     for held in &watermarks {
@@ -79,8 +77,8 @@ pub(super) async fn marks_at(
         }
     }
     let spans = walks.iter().map(|(partition, walk)| walk.span(*partition)).collect::<Vec<_>>();
-    let mut reader = Reader::open(log.kafka(), &raw, &spans)?;
-    while let Some(record) = reader.next().await? {
+    let mut records = log.records(topics::RAW, &spans)?;
+    while let Some(record) = records.next().await? {
         appended(&record)?;
         if let Some(walk) = walks.get_mut(&record.place.partition) {
             walk.place = fold.next(walk.place, &record);
@@ -93,21 +91,16 @@ pub(super) async fn marks_at(
 }
 
 /// A time before which no record was appended that stands right before a target; `None` if there is no such record.
-async fn before_all(
-    log: &Log,
-    raw: &str,
-    targets: &BTreeMap<i32, i64>,
-    watermarks: &[Watermarks],
-) -> Result<Option<i64>, Error> {
+async fn before_all(log: &Log, targets: &BTreeMap<i32, i64>, watermarks: &[Watermarks]) -> Result<Option<i64>, Error> {
     let mut spans = Vec::new();
     for held in watermarks {
         if let Some(target) = targets.get(&held.partition) {
             spans.push(Span { partition: held.partition, from: held.low.max(target - 1), to: *target });
         }
     }
-    let mut reader = Reader::open(log.kafka(), raw, &spans)?;
+    let mut records = log.records(topics::RAW, &spans)?;
     let mut earliest = None;
-    while let Some(record) = reader.next().await? {
+    while let Some(record) = records.next().await? {
         let append_ms = appended(&record)?;
         earliest = Some(earliest.map_or(append_ms, |ms: i64| ms.min(append_ms)));
     }
@@ -135,33 +128,33 @@ impl<'t> Search<'t> {
         Self { targets, found: BTreeMap::new() }
     }
 
-    /// Reads `valid` and `dead`: first what was written since `since_ms`, where the record right before a target must
+    /// Reads what tells of settled records: first what was written since `since_ms`, where the record right before a target must
     /// be if it was ever settled, and only if it was not, what is older.
-    async fn run(&mut self, log: &Log, admin: &Admin, since_ms: Option<i64>) -> Result<(), Error> {
+    async fn run(&mut self, log: &Log, since_ms: Option<i64>) -> Result<(), Error> {
         let since_ms = since_ms.map_or(i64::MAX, |ms| ms.saturating_sub(SKEW_MS));
         let mut older = Vec::new();
-        for topic in [topics::VALID, topics::DEAD].map(|name| log.topic(name)) {
-            let bounds = admin.offsets_since(&topic, since_ms).await?;
+        for name in log.judged() {
+            let bounds = log.offsets_since(name, since_ms).await?;
             let mut newer = Vec::new();
-            for (held, bound) in admin.watermarks(&topic).await?.iter().zip(bounds) {
+            for (held, bound) in log.watermarks(name).await?.iter().zip(bounds) {
                 newer.push(Span { partition: held.partition, from: bound, to: held.high });
-                older.push((topic.clone(), Span { partition: held.partition, from: held.low, to: bound }));
+                older.push((name, Span { partition: held.partition, from: held.low, to: bound }));
             }
-            self.read(log, &topic, newer).await?;
+            self.read(log, name, newer).await?;
         }
-        for topic in [topics::VALID, topics::DEAD].map(|name| log.topic(name)) {
-            let spans = older.iter().filter(|(of, _)| *of == topic).map(|(_, span)| *span).collect();
-            self.read(log, &topic, spans).await?;
+        for name in log.judged() {
+            let spans = older.iter().filter(|(of, _)| *of == name).map(|(_, span)| *span).collect();
+            self.read(log, name, spans).await?;
         }
         Ok(())
     }
 
     /// A change stays in the partition of its raw record, so only partitions with an open question are read.
-    async fn read(&mut self, log: &Log, topic: &str, mut spans: Vec<Span>) -> Result<(), Error> {
+    async fn read(&mut self, log: &Log, name: &str, mut spans: Vec<Span>) -> Result<(), Error> {
         spans.retain(|span| !self.is_settled(span.partition));
-        let mut reader = Reader::open(log.kafka(), topic, &spans)?;
+        let mut records = log.records(name, &spans)?;
         while !spans.is_empty() {
-            let Some(record) = reader.next().await? else { break };
+            let Some(record) = records.next().await? else { break };
             if !was_refused_on_pinned(record.headers.last(headers::TOPIC)) {
                 self.see(record.headers.last(headers::ORIGIN), record.headers.last(headers::VERSION));
             }

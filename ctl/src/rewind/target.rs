@@ -1,7 +1,7 @@
 //! Where a rewind goes to.
 
 use jiff::Timestamp;
-use runtime::kafka::Watermarks;
+use runtime::offsets::Watermarks;
 use std::str::FromStr;
 
 /// A place that each partition has one of.

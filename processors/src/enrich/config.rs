@@ -1,8 +1,8 @@
 //! What `enrich` can be set to.
 
 use runtime::config::{Section, Settings};
-use runtime::kafka::{Cluster, check_grace};
-use runtime::limits::Limits;
+use runtime::kafka::Cluster;
+use runtime::limits::{Limits, within_grace};
 use std::path::PathBuf;
 
 #[derive(Clone, Debug)]
@@ -15,12 +15,11 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        for other in ["version", "cassandra", "redis"] {
+        for other in ["version", "cassandra", "redis", "standalone"] {
             section.foreign(other);
         }
         let about = "Folder of reference tables, <table>@<YYYYMMDDTHHMMSSZ>.csv; the same files on every host.";
-        let limits = section.section("limits");
-        check_grace(section, &limits);
+        let limits = within_grace(section);
         Self {
             cluster: section.section("kafka"),
             limits,

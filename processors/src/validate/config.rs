@@ -1,8 +1,8 @@
 //! What `validate` can be set to.
 
 use runtime::config::{Section, Settings};
-use runtime::kafka::{Cluster, check_grace};
-use runtime::limits::Limits;
+use runtime::kafka::Cluster;
+use runtime::limits::{Limits, within_grace};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -14,11 +14,10 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        for other in ["enrich", "cassandra", "redis"] {
+        for other in ["enrich", "cassandra", "redis", "standalone"] {
             section.foreign(other);
         }
-        let limits = section.section("limits");
-        check_grace(section, &limits);
+        let limits = within_grace(section);
         Self { cluster: section.section("kafka"), limits, floor_micros: section.within("version", floor) }
     }
 }

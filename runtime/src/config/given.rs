@@ -81,6 +81,13 @@ impl Given {
         }
     }
 
+    /// Whether anything is said of `section`.
+    #[must_use]
+    pub fn has(&self, section: &str) -> bool {
+        let path = KeyPath::default().child(section);
+        self.table.contains_key(section) || self.env.keys().any(|key| path.beneath(key).is_some())
+    }
+
     pub(super) fn file(&self) -> Option<PathBuf> {
         self.file.clone()
     }

@@ -36,7 +36,7 @@ pub use given::Given;
 pub use path::KeyPath;
 pub use problem::{Error, Place, Problem};
 pub use reader::Section;
-pub use reference::reference;
+pub use reference::{reference, template};
 pub use secret::Secret;
 pub use setting::{FreeTable, SecretSetting, Setting};
 pub use table::Table;

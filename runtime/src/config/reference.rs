@@ -31,6 +31,55 @@ pub fn reference(services: &[(&str, Declarations)]) -> String {
     page
 }
 
+/// A configuration to begin with, as TOML: every option of `services` with what it means, as a comment with its default;
+/// `…` stands for what has none and must be filled in.
+#[must_use]
+pub fn template(services: &[(&str, Declarations)]) -> String {
+    let mut sections: Vec<(KeyPath, Vec<Declaration>)> = Vec::new();
+    for (_, declarations) in services {
+        for (path, options) in declarations.sections() {
+            let at = sections.iter().position(|(known, _)| *known == path).unwrap_or_else(|| {
+                sections.push((path, Vec::new()));
+                sections.len() - 1
+            });
+            let Some((_, known)) = sections.get_mut(at) else { continue };
+            for option in options {
+                if !known.iter().any(|other| other.path == option.path) {
+                    known.push(option.clone());
+                }
+            }
+        }
+    }
+    sections.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut text = String::from(TEMPLATE_INTRODUCTION);
+    for (path, options) in sections {
+        if !path.keys().is_empty() {
+            text.push_str(&format!("\n[{path}]\n"));
+        }
+        for option in options {
+            text.push_str(&option_of_template(&option));
+        }
+    }
+    text
+}
+
+const TEMPLATE_INTRODUCTION: &str =
+    "# Every option, with its default. Take the # away from what is to be another; fill in what stands as …
+# Each can also be set in the environment, as TIDEWATER__SECTION__KEY.
+";
+
+fn option_of_template(option: &Declaration) -> String {
+    let (about, key) = (option.about, option.path.last());
+    let of = |value: &str| format!("# {about} ({})\n# {key} = {value}\n", option.expected);
+    match &option.presence {
+        Presence::Required(reason) => format!("# {about} Required: {reason}. ({})\n# {key} = …\n", option.expected),
+        Presence::Default(value) => of(&value.to_string()),
+        Presence::Optional => format!("# {about} Unset by default. ({})\n# {key} =\n", option.expected),
+        Presence::Free => format!("# {about}\n"),
+        Presence::Foreign => String::new(),
+    }
+}
+
 /// A section as some services read it, word for word alike.
 struct Shown<'s> {
     path: KeyPath,

@@ -4,6 +4,7 @@ use super::client::{Client, Listener, PATIENCE};
 use super::config::Config;
 use super::error::Error;
 use super::plan::{Plan, Setting, Step, TopicSpec, TopicState};
+use crate::offsets::Watermarks;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
 };
@@ -22,14 +23,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub struct Admin {
     client: Client,
     admin: AdminClient<Listener>,
-}
-
-/// The offsets a partition holds: `low` is its first record's, `high` the one its next record will get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watermarks {
-    pub partition: i32,
-    pub low: i64,
-    pub high: i64,
 }
 
 impl Admin {
@@ -64,6 +57,26 @@ impl Admin {
         }
         for (name, state) in &mut found {
             state.configs = configs.remove(name).unwrap_or_default();
+        }
+        Ok(found)
+    }
+
+    /// Settings of a broker, those of `keys` that it has.
+    ///
+    /// # Errors
+    /// [`Error::NoAnswer`] or [`Error::Refused`].
+    pub async fn broker_settings(&self, keys: &[&str]) -> Result<BTreeMap<String, String>, Error> {
+        const ASKED: &str = "describe its settings";
+        let read = self.client.ask("list the brokers", |consumer| {
+            Ok(consumer.fetch_metadata(None, PATIENCE)?.brokers().first().map(|broker| broker.id()))
+        });
+        let Some(broker) = read.await? else { return Ok(BTreeMap::new()) };
+        let answers = self.admin.describe_configs(&[ResourceSpecifier::Broker(broker)], &options()).await;
+        let mut found = BTreeMap::new();
+        for answer in answers.map_err(|error| self.client.failed(ASKED, error))? {
+            let answer = answer.map_err(|code| self.client.failed(ASKED, KafkaError::AdminOp(code)))?;
+            let wanted = answer.entries.into_iter().filter(|entry| keys.contains(&&*entry.name));
+            found.extend(wanted.filter_map(|entry| Some((entry.name, entry.value?))));
         }
         Ok(found)
     }

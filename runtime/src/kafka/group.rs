@@ -3,6 +3,7 @@
 use super::client::{Client, PATIENCE};
 use super::config::Config;
 use super::error::Error;
+use crate::offsets::Committed;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -12,16 +13,6 @@ use std::fmt;
 pub struct Group {
     name: String,
     client: Client,
-}
-
-/// What a group has committed for one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
-    pub partition: i32,
-    /// The next offset to be read.
-    pub offset: i64,
-    /// What the group wrote beside it; empty if nothing.
-    pub metadata: String,
 }
 
 /// A consumer that is in a group now.

@@ -4,15 +4,13 @@ use super::source::REJOIN;
 use super::{Cluster, KafkaSink, KafkaSource, SinkConfig, SourceConfig, sink};
 use crate::boot::Context;
 use crate::breaker::{Breaker, BreakerMetrics, Rule};
-use crate::config::Section;
 use crate::dead::DeadLetters;
-use crate::fault::{Cause, Exit, Fault};
-use crate::lifecycle::{self, Failure};
+use crate::lifecycle::Failure;
 use crate::limits::Limits;
 use crate::pair::Pair;
 use crate::stage::{Admitted, Mark, Sink, Stage};
 use crate::vitals::Vitals;
-use crate::worker::{Ended, Parts, Worker};
+use crate::worker::{GOODBYE, Parts, Worker};
 use std::time::Duration;
 use tracing::info;
 
@@ -50,8 +48,6 @@ const QUEUE_KBYTES: u32 = 32 << 10;
 /// What one partition's queue may hold, and what one fetch may add to it once it is unpacked to four times as much: the
 /// client's own bounds. Only a producer's batch that is larger comes whole.
 const FETCHED_BYTES: u64 = (512 << 10) + 4 * (256 << 10);
-/// A drain's last commit and the group's goodbye, over the drain itself.
-const GOODBYE: Duration = Duration::from_secs(12);
 /// The poll thread comes round ten times a second; a rebalance may hold it for a drain.
 const STANDSTILL: Duration = Duration::from_secs(30);
 
@@ -67,7 +63,7 @@ pub fn sink_to(cluster: &Cluster, topic: String) -> Result<KafkaSink, Failure> {
         queue_kbytes: QUEUE_KBYTES,
         linger: cluster.linger,
     };
-    KafkaSink::new(&cluster.client, own).map_err(to_failure)
+    KafkaSink::new(&cluster.client, own).map_err(Failure::from)
 }
 
 /// The breaker before the cluster, one for all that a process writes to it.
@@ -118,7 +114,7 @@ where
     let join = |own: SourceConfig, condition: &'static str, heartbeat: &'static str| {
         let condition = context.health.condition(condition, "no partition was assigned yet");
         let heartbeat = context.health.heartbeat(heartbeat, STANDSTILL);
-        KafkaSource::join(&cluster.client, own, condition, heartbeat).map_err(to_failure)
+        KafkaSource::join(&cluster.client, own, condition, heartbeat).map_err(Failure::from)
     };
     let source = match route.beside {
         None => Pair::one(join(own, "kafka", "kafka-poll")?),
@@ -133,13 +129,7 @@ where
     let dead = DeadLetters::new(context.service, letters, context.clock.clone());
     let Machine { mark, stage, sink } = machine;
     let worker = Worker::new(Parts { source, mark, stage, sink, dead, limits }, vitals);
-    context.lifecycle.spawn("worker", limits.drain + GOODBYE, |stop| async move {
-        match worker.run(stop).await {
-            Ok(Ended::Drained) => Ok(()),
-            Ok(Ended::RanOut) => Err(Failure::DrainRanOut),
-            Err(fault) => Err(to_failure(fault)),
-        }
-    });
+    worker.spawn("worker", &context.lifecycle);
     Ok(())
 }
 
@@ -156,30 +146,10 @@ fn dead_letters(cluster: &Cluster, topic: String) -> Result<KafkaSink, Failure> 
         queue_kbytes: dead_queue_kbytes(),
         linger: cluster.linger,
     };
-    KafkaSink::new(&cluster.client, own).map_err(to_failure)
+    KafkaSink::new(&cluster.client, own).map_err(Failure::from)
 }
 
 /// Room for one letter of the largest size while another is out.
 const fn dead_queue_kbytes() -> u32 {
     2 * (DEAD_BYTES_MAX >> 10)
-}
-
-/// Notes a problem if a drain could outlast the time that the process has to leave.
-pub fn check_grace(section: &mut Section<'_>, limits: &Limits) {
-    let shutdown: lifecycle::Config = section.section("shutdown");
-    if limits.drain + GOODBYE > shutdown.grace {
-        let text = format!("with {} s for the last commit must fit into shutdown.grace; shorten it", GOODBYE.as_secs());
-        section.problem(&["limits.drain", "shutdown.grace"], text);
-    }
-}
-
-/// The fault as the reason why the process ends.
-#[must_use]
-pub fn to_failure(fault: Fault) -> Failure {
-    let boxed = |cause: Cause| Box::<dyn std::error::Error + Send + Sync>::from(cause);
-    match fault {
-        Fault::Transient(cause) | Fault::Fatal { exit: Exit::Component, cause } => Failure::Component(boxed(cause)),
-        Fault::Fatal { exit: Exit::Config, cause } => Failure::Config(boxed(cause)),
-        Fault::Fatal { exit: Exit::DrainRanOut, .. } => Failure::DrainRanOut,
-    }
 }

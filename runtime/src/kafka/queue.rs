@@ -1,7 +1,7 @@
 //! One partition's queue, and how its messages become records.
 
 use super::assignment::Context;
-use crate::record::{Headers, Offset, Record, Timestamp, TopicPartition};
+use crate::record::{Headers, Names, Offset, Record, Timestamp, TopicPartition};
 use bytes::Bytes;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
@@ -16,12 +16,8 @@ pub(super) struct Queue {
     queue: PartitionQueue<Context>,
     /// Set by the client's thread when the queue stops being empty.
     ready: Arc<AtomicBool>,
-    /// Header names seen, so that each is one allocation for the life of the queue.
-    names: Vec<Arc<str>>,
+    names: Names,
 }
-
-/// Producers with more header names than this pay an allocation for each further one.
-const NAMES_MAX: usize = 16;
 
 impl Queue {
     pub(super) fn new(place: TopicPartition, mut queue: PartitionQueue<Context>, wake: Arc<Notify>) -> Self {
@@ -33,7 +29,7 @@ impl Queue {
             flag.store(true, Ordering::Release);
             wake.notify_one();
         });
-        Self { place, queue, ready, names: Vec::new() }
+        Self { place, queue, ready, names: Names::default() }
     }
 
     pub(super) fn place(&self) -> &TopicPartition {
@@ -67,7 +63,7 @@ impl Queue {
 }
 
 /// Copies a message out of the client's memory, in one buffer.
-pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, names: &mut Vec<Arc<str>>) -> Record {
+pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, names: &mut Names) -> Record {
     let (key, value) = (message.key(), message.payload());
     let found = headers_of(message);
     let is_damaged = found.is_none();
@@ -85,7 +81,7 @@ pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, n
     let (key, value) = (cut(key), cut(value));
     let mut headers = Headers::with_capacity(found.len());
     for header in &found {
-        headers.push(intern(names, header.key), cut(header.value));
+        headers.push(names.of(header.key), cut(header.value));
     }
     Record {
         place: place.clone(),
@@ -107,15 +103,4 @@ pub(super) fn to_record(place: &TopicPartition, message: &BorrowedMessage<'_>, n
 fn headers_of<'m>(message: &'m BorrowedMessage<'_>) -> Option<Vec<Header<'m, &'m [u8]>>> {
     let Some(headers) = message.headers() else { return Some(Vec::new()) };
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| headers.iter().collect())).ok()
-}
-
-fn intern(names: &mut Vec<Arc<str>>, name: &str) -> Arc<str> {
-    if let Some(known) = names.iter().find(|known| &***known == name) {
-        return known.clone();
-    }
-    let new: Arc<str> = name.into();
-    if names.len() < NAMES_MAX {
-        names.push(new.clone());
-    }
-    new
 }

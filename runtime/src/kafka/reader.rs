@@ -7,7 +7,8 @@ use super::client::{Client, Listener, PATIENCE};
 use super::config::Config;
 use super::error::{self, Error};
 use super::queue;
-use crate::record::{Record, TopicPartition};
+use crate::offsets::Span;
+use crate::record::{Names, Record, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
@@ -26,14 +27,6 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// The client wants a group's name before it assigns; nothing is ever joined or committed under it.
 const NO_GROUP: &str = "reader";
-
-/// Offsets `from` (included) to `to` (excluded) of one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    pub partition: i32,
-    pub from: i64,
-    pub to: i64,
-}
 
 /// Records of some [`Span`]s of one topic. Order holds within a partition, not between two.
 #[derive(Debug)]
@@ -58,7 +51,7 @@ impl Reader {
         let left =
             spans.iter().filter(|span| span.from < span.to).map(|span| (span.partition, Rest::of(*span))).collect();
         let (sender, records) = mpsc::channel(QUEUE_LEN);
-        let task = Task { client, topic: topic.into(), names: Vec::new(), left, sender };
+        let task = Task { client, topic: topic.into(), names: Names::default(), left, sender };
         Ok(Self { records, thread: Some(tokio::task::spawn_blocking(move || task.run())) })
     }
 
@@ -82,8 +75,7 @@ impl Reader {
 struct Task {
     client: Client,
     topic: Arc<str>,
-    /// Header names seen.
-    names: Vec<Arc<str>>,
+    names: Names,
     /// What is not yet read, by partition.
     left: BTreeMap<i32, Rest>,
     sender: mpsc::Sender<Record>,

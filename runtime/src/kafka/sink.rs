@@ -9,9 +9,9 @@
 
 use super::config::Config;
 use crate::breaker::{Breaker, Pass, Rule};
-use crate::fault::{Cause, Exit, Fault, Rejection};
+use crate::fault::{Cause, Exit, Fault};
 use crate::record::Outgoing;
-use crate::stage::{Destination, Refused, Sink};
+use crate::stage::{Destination, Refused, Sink, too_large};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -273,20 +273,6 @@ impl Sink for KafkaSink {
 
     fn destination(&self) -> Destination<'_> {
         Destination::Topic(&self.topic)
-    }
-}
-
-/// What the record says of its place in history goes with the letter.
-const PLACE: [&str; 3] = ["tw-origin", "tw-version", "tw-id"];
-
-fn too_large(item: &Outgoing) -> Rejection {
-    let text = |name| String::from_utf8(item.headers.last(name)?.to_vec()).ok();
-    let facts = PLACE.into_iter().filter_map(|name| Some((name, text(name)?))).collect();
-    Rejection {
-        code: "too-large",
-        reason: "the record, or what it becomes, is over the size limit",
-        field: None,
-        facts,
     }
 }
 

@@ -2,16 +2,8 @@
 //!
 //! As in [`crate::cql`]: every variant by name, and a last arm only because the enums are `non_exhaustive`.
 
+use super::error::Class;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
-
-/// What to do about a failed request. There is no refusal: a `DEL` has nothing to find fault with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// It may or may not have been done, or could not be tried: again, for ever.
-    Ambiguous,
-    /// No repetition helps: somebody has to change the configuration, here or there.
-    Stop,
-}
 
 /// The one judgement on errors of the client.
 pub(super) fn fault_of(error: &RedisError) -> Class {

@@ -1,7 +1,8 @@
 //! Takes entries out of the cache, after Cassandra has what they would lack.
 
 use super::config::Config;
-use super::fault::{Class, fault_of, reason_of};
+use super::error::{CacheError, Class};
+use super::fault::{fault_of, reason_of};
 use super::key::Key;
 use super::link::Link;
 use super::persistence::{self, Persistence};
@@ -11,27 +12,6 @@ use redis::{Pipeline, RedisError};
 #[derive(Debug)]
 pub struct Invalidator {
     link: Link,
-}
-
-/// Why entries may still be there. Never holds a key.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CacheError {
-    /// Some, all or none are gone: do it again, for ever. Twice is once.
-    #[error("redis did not confirm: {0}")]
-    Ambiguous(Box<str>),
-    /// No repetition helps: stop and tell somebody.
-    #[error("redis will refuse every request until somebody sees to it: {0}")]
-    Stop(Box<str>),
-}
-
-impl CacheError {
-    #[must_use]
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Ambiguous(_) => Class::Ambiguous,
-            Self::Stop(_) => Class::Stop,
-        }
-    }
 }
 
 impl From<RedisError> for CacheError {

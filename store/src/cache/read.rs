@@ -5,17 +5,16 @@
 //! reason to read the row, and nobody fills who was not given a [`Lease`].
 
 use super::config::Config;
+use super::error::CacheError;
 use super::fault::reason_of;
-use super::invalidate::CacheError;
 use super::key::Key;
 use super::link::Link;
-use super::protocol::{self, FILL_SCRIPT, Filled, Get, LEASE, LEASE_SCRIPT, Leased, Script, TOKEN_LEN};
+use super::lookup::{Answer, Bypass, Lease};
+use super::protocol::{self, FILL_SCRIPT, Filled, Get, LEASE, LEASE_SCRIPT, Leased, Script};
 use super::value::Value;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind};
-use schemas::Version;
 use std::time::Duration;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 /// Looks up and fills; shared by all requests of a process, over one connection that is made again when it breaks.
 ///
@@ -24,44 +23,6 @@ use uuid::Uuid;
 pub struct Reader {
     link: Link,
     connect_timeout: Duration,
-}
-
-/// What a reader has to go on with.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The profile; it has every change that was settled when it was looked up.
-    Hit(Cached),
-    /// Read the row, beginning now, and fill with it.
-    Miss(Lease),
-    /// Read the row, and leave the cache alone.
-    Bypass(Bypass),
-}
-
-/// Why the cache has no part in a read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bypass {
-    /// Another reader is about to fill.
-    Busy,
-    /// What is there nobody of ours has written. It has been deleted, which never harms.
-    Garbage,
-    /// Redis is away, slow or refuses.
-    Fault(CacheError),
-}
-
-/// A value as it came out of the cache; see [`Value`].
-#[derive(Clone, PartialEq, Eq)]
-pub struct Cached {
-    pub version: Version,
-    pub receipt: Option<(i32, i64)>,
-    pub payload: String,
-}
-
-/// The right to fill one entry with one read of the row, if that began after it was given.
-#[derive(PartialEq, Eq)]
-#[must_use = "until a lease is used or runs out, nobody else fills the entry"]
-pub struct Lease {
-    key: Key,
-    token: [u8; TOKEN_LEN],
 }
 
 /// What the server said to one command, if that was not a fault.
@@ -97,7 +58,7 @@ impl Reader {
     pub async fn fill(&self, lease: Lease, value: &Value<'_>) -> Result<Filled, CacheError> {
         // Numbers that no entry can hold: such a profile is read from its row for ever.
         let Some(bytes) = value.encode() else { return Ok(Filled::Refused) };
-        let keep_for_ms = millis(protocol::keep_for(value, &lease.token));
+        let keep_for_ms = millis(protocol::keep_for(value, lease.token()));
         match self.run(&FILL_SCRIPT, &lease, &[&bytes, keep_for_ms.to_string().as_bytes()]).await? {
             Reply::Data(redis::Value::Int(1)) => Ok(Filled::Accepted),
             Reply::Data(redis::Value::Int(0)) => Ok(Filled::Refused),
@@ -117,7 +78,7 @@ impl Reader {
             Get::Garbage => return Ok(Answer::Bypass(Bypass::Garbage)),
             Get::Miss => {}
         }
-        let lease = Lease { key: key.clone(), token: Uuid::new_v4().into_bytes() };
+        let lease = Lease::ask(key.clone());
         Ok(match self.lease(&lease).await? {
             Leased::Granted => Answer::Miss(lease),
             Leased::Busy => Answer::Bypass(Bypass::Busy),
@@ -146,7 +107,7 @@ impl Reader {
     async fn run(&self, script: &Script, lease: &Lease, arguments: &[&[u8]]) -> Result<Reply, CacheError> {
         let command = |verb: &str, script: &str| {
             let mut command = Cmd::new();
-            command.arg(verb).arg(script).arg(1).arg(lease.key.as_str()).arg(&lease.token);
+            command.arg(verb).arg(script).arg(1).arg(lease.key().as_str()).arg(lease.token());
             for argument in arguments {
                 command.arg(*argument);
             }
@@ -183,24 +144,4 @@ fn unexpected() -> CacheError {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl From<Value<'_>> for Cached {
-    fn from(value: Value<'_>) -> Self {
-        Self { version: value.version, receipt: value.receipt, payload: value.payload.to_owned() }
-    }
-}
-
-/// Shows the version alone: the payload is user data.
-impl std::fmt::Debug for Cached {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cached").field("version", &self.version).finish_non_exhaustive()
-    }
-}
-
-/// Never the token: who has it may fill.
-impl std::fmt::Debug for Lease {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Lease(..)")
-    }
 }

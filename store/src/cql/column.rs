@@ -1,14 +1,15 @@
 //! A profile's columns: how each kind of field is stored, byte for byte.
 
+#[cfg(feature = "servers")]
+mod driver;
+
+use schemas::FieldValue;
 use schemas::profile::{Kind, Profile};
-use schemas::{FieldValue, Row};
-use scylla::cluster::metadata::NativeType;
-use scylla::value::{CqlDate, CqlValue};
 use uuid::Uuid;
 
 /// How the values of a column are encoded; each stands for exactly one CQL type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub enum Encoding {
     Boolean,
     Int,
     BigInt,
@@ -25,11 +26,12 @@ pub(super) enum Encoding {
 /// A value that is not of its column's encoding: a bug or a row of another profile. Says nothing of the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a value does not have its field's type")]
-pub(super) struct Mismatch;
+pub struct Mismatch;
 
 impl Encoding {
     /// A timestamp is a `bigint` of microseconds: CQL's own `timestamp` has milliseconds and would lose digits.
-    pub(super) fn of(kind: &Kind) -> Self {
+    #[must_use]
+    pub fn of(kind: &Kind) -> Self {
         match kind {
             Kind::Boolean => Self::Boolean,
             Kind::Int => Self::Int,
@@ -44,7 +46,8 @@ impl Encoding {
     }
 
     /// The type's name in CQL and in `system_schema.columns`.
-    pub(super) fn cql(self) -> &'static str {
+    #[must_use]
+    pub fn cql(self) -> &'static str {
         match self {
             Self::Boolean => "boolean",
             Self::Int => "int",
@@ -58,23 +61,11 @@ impl Encoding {
         }
     }
 
-    /// The type as the driver reports it of a prepared statement.
-    pub(super) fn native(self) -> NativeType {
-        match self {
-            Self::Boolean => NativeType::Boolean,
-            Self::Int => NativeType::Int,
-            Self::BigInt => NativeType::BigInt,
-            Self::Float => NativeType::Float,
-            Self::Double => NativeType::Double,
-            Self::Text => NativeType::Text,
-            Self::Blob => NativeType::Blob,
-            Self::Date => NativeType::Date,
-            Self::Uuid => NativeType::Uuid,
-        }
-    }
-
     /// Hands the bytes of `value` to `put`; those Cassandra stores, and compares on a tie.
-    pub(super) fn encode<R>(self, value: &FieldValue, put: impl FnOnce(&[u8]) -> R) -> Result<R, Mismatch> {
+    ///
+    /// # Errors
+    /// If the value is not of this encoding's type.
+    pub fn encode<R>(self, value: &FieldValue, put: impl FnOnce(&[u8]) -> R) -> Result<R, Mismatch> {
         Ok(match (self, value) {
             (Self::Boolean, FieldValue::Bool(v)) => put(&[u8::from(*v)]),
             (Self::Int, FieldValue::Int(v)) => put(&v.to_be_bytes()),
@@ -89,24 +80,29 @@ impl Encoding {
         })
     }
 
-    /// A value as read back; `None` if the driver decoded another type than ours.
-    pub(super) fn decode(self, value: CqlValue) -> Option<FieldValue> {
-        Some(match (self, value) {
-            (Self::Boolean, CqlValue::Boolean(v)) => FieldValue::Bool(v),
-            (Self::Int, CqlValue::Int(v)) => FieldValue::Int(v),
-            (Self::BigInt, CqlValue::BigInt(v)) => FieldValue::Long(v),
-            (Self::Float, CqlValue::Float(v)) => FieldValue::Float(v),
-            (Self::Double, CqlValue::Double(v)) => FieldValue::Double(v),
-            (Self::Text, CqlValue::Text(v)) => FieldValue::Text(v),
-            (Self::Blob, CqlValue::Blob(v)) => FieldValue::Bytes(v),
-            (Self::Date, CqlValue::Date(CqlDate(v))) => FieldValue::Int(unshifted(v)),
-            (Self::Uuid, CqlValue::Uuid(v)) => FieldValue::Text(v.hyphenated().to_string()),
-            _ => return None,
+    /// The value that [`Self::encode`] made these bytes of; `None` if it cannot have made them.
+    #[must_use]
+    pub fn read(self, bytes: &[u8]) -> Option<FieldValue> {
+        Some(match self {
+            Self::Boolean => match bytes {
+                [0] => FieldValue::Bool(false),
+                [1] => FieldValue::Bool(true),
+                _ => return None,
+            },
+            Self::Int => FieldValue::Int(i32::from_be_bytes(bytes.try_into().ok()?)),
+            Self::BigInt => FieldValue::Long(i64::from_be_bytes(bytes.try_into().ok()?)),
+            Self::Float => FieldValue::Float(f32::from_be_bytes(bytes.try_into().ok()?)),
+            Self::Double => FieldValue::Double(f64::from_be_bytes(bytes.try_into().ok()?)),
+            Self::Text => FieldValue::Text(std::str::from_utf8(bytes).ok()?.to_owned()),
+            Self::Blob => FieldValue::Bytes(bytes.to_vec()),
+            Self::Date => FieldValue::Int(unshifted(u32::from_be_bytes(bytes.try_into().ok()?))),
+            Self::Uuid => FieldValue::Text(Uuid::from_slice(bytes).ok()?.hyphenated().to_string()),
         })
     }
 
     /// The shortest value a column of this type takes.
-    pub(super) fn shortest(self) -> FieldValue {
+    #[must_use]
+    pub fn shortest(self) -> FieldValue {
         match self {
             Self::Boolean => FieldValue::Bool(false),
             Self::Int | Self::Date => FieldValue::Int(0),
@@ -131,17 +127,19 @@ fn unshifted(days: u32) -> i32 {
 
 /// One column that a field of the profile lives in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Column {
-    pub(super) name: Box<str>,
-    pub(super) encoding: Encoding,
+pub struct Column {
+    pub name: Box<str>,
+    pub encoding: Encoding,
 }
 
 /// The profile's columns by field position.
 #[derive(Clone, Debug)]
-pub(super) struct Columns(Box<[Column]>);
+pub struct Columns(Box<[Column]>);
 
 impl Columns {
-    pub(super) fn of(profile: &Profile) -> Self {
+    /// Of all fields of `profile`, in its order.
+    #[must_use]
+    pub fn of(profile: &Profile) -> Self {
         let columns = profile
             .fields()
             .iter()
@@ -149,27 +147,20 @@ impl Columns {
         Self(columns.collect())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Column> {
+    pub fn iter(&self) -> impl Iterator<Item = &Column> {
         self.0.iter()
     }
 
-    pub(super) fn encoding(&self, field: usize) -> Option<Encoding> {
+    /// How the field at a position is stored; `None` if there is no such field.
+    #[must_use]
+    pub fn encoding(&self, field: usize) -> Option<Encoding> {
         self.0.get(field).map(|column| column.encoding)
     }
 
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
+    /// The position of the field of a name.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|column| &*column.name == name)
-    }
-
-    /// The fields of a row as read, in the order of the columns; takes so many cells and no more.
-    pub(super) fn decode(&self, cells: &mut impl Iterator<Item = Option<CqlValue>>) -> Option<Row> {
-        let mut row = Row::with_width(self.0.len());
-        for (field, column) in self.0.iter().enumerate() {
-            if let Some(value) = cells.next()? {
-                row.set(field, column.encoding.decode(value)?);
-            }
-        }
-        Some(row)
     }
 }
 
@@ -223,7 +214,8 @@ mod tests {
             Encoding::Uuid,
         ];
         for encoding in all {
-            assert!(encoding.encode(&encoding.shortest(), |_| ()).is_ok(), "{encoding:?}");
+            let bytes = encoding.encode(&encoding.shortest(), <[u8]>::to_vec).unwrap();
+            assert_eq!(encoding.read(&bytes), Some(encoding.shortest()), "{encoding:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::column::{Columns, Encoding};
 use super::merge::{Cells, Statement};
-use super::read::ProfileRow;
+use super::row::ProfileRow;
 use schemas::{FieldSet, FieldValue, Profile, Row, Version};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

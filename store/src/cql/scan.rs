@@ -2,7 +2,8 @@
 
 use super::column::Columns;
 use super::probe;
-use super::read::{ProfileRow, ReadError, VersionedRow, decode, decode_versions};
+use super::read::{ReadError, decode, decode_versions};
+use super::row::{ProfileRow, VersionedRow};
 use super::session::Session;
 use schemas::{Tenant, UserId};
 use scylla::response::{PagingState, PagingStateResponse};

@@ -7,6 +7,7 @@
 use super::column::{Columns, Encoding};
 use super::config::{Keyspace, Replication};
 use super::fault::{Class, fault_of};
+use super::row::GC_GRACE_MIN;
 use super::session::Session;
 use schemas::Profile;
 use scylla::errors::ExecutionError;
@@ -29,9 +30,6 @@ pub(super) const SYSTEM: [(&str, Encoding); 7] = [
     ("tw_partition", Encoding::Int),
     ("tw_offset", Encoding::BigInt),
 ];
-
-/// How long tombstones must stay: longer than any topic keeps a record, so that no replay can bring a user back (I5).
-pub const GC_GRACE_MIN: Duration = Duration::from_secs(45 * 24 * 60 * 60);
 
 /// What a started worker needs to know of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Looks all the time whether what is promised of every moment holds in this one.
 
-use runtime::kafka::Span;
+use runtime::offsets::Span;
 use schemas::{Tenant, UserId, Version, headers, topics};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

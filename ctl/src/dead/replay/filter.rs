@@ -1,8 +1,8 @@
 //! Which letters are meant, beside those of a time.
 
 use super::Replay;
-use crate::config::Log;
 use crate::dead::letter::Letter;
+use crate::world::Log;
 use runtime::record::Record;
 use schemas::{Codec, RejectCode, Tenant, accept};
 

@@ -3,7 +3,7 @@
 
 use super::forecast::Forecast;
 use crate::Error;
-use crate::config::{Log, Store};
+use crate::world::{Log, Rows};
 use processors::validate::Validate;
 use runtime::clock::Clock;
 use runtime::fault::Verdict;
@@ -11,12 +11,11 @@ use runtime::record::{Offset, Outgoing, Record, Timestamp, TopicPartition};
 use runtime::stage::{Admitted, Stage as _};
 use schemas::{Codec, Profile, RejectCode, Version, headers, topics};
 use std::sync::Arc;
-use store::cql::{Reader, Session};
 
 pub(super) struct Outlook {
     validate: Validate,
     codec: Codec,
-    reader: Reader,
+    rows: Rows,
     /// Where the letters would go, with the prefix.
     topic: Arc<str>,
     clock: Clock,
@@ -24,17 +23,14 @@ pub(super) struct Outlook {
 
 impl Outlook {
     /// # Errors
-    /// If the floor is not configured, or Cassandra does not answer.
-    pub(super) async fn open(log: &Log, store: &Store, profile: &Arc<Profile>, as_new: bool) -> Result<Self, Error> {
+    /// If the floor is not configured.
+    pub(super) fn open(log: &Log, rows: Rows, profile: &Arc<Profile>, as_new: bool) -> Result<Self, Error> {
         let floor_micros = log.floor_micros()?;
-        let session = Session::connect(&store.cassandra).await?;
-        let reader = Reader::prepare(&session, profile).await;
-        let reader = reader.map_err(|error| Error::Failed(format!("the table cannot be read: {error}")))?;
         let clock = Clock::system();
         Ok(Self {
-            validate: Validate::new(Arc::clone(profile), clock.clone(), log.cluster.partitions, floor_micros),
+            validate: Validate::new(Arc::clone(profile), clock.clone(), log.partitions(), floor_micros),
             codec: Codec::new(Arc::clone(profile)),
-            reader,
+            rows,
             topic: log.topic(if as_new { topics::RAW } else { topics::PINNED }).into(),
             clock,
         })
@@ -43,7 +39,7 @@ impl Outlook {
     /// What would become of a letter; as a change of now where it has no version.
     ///
     /// # Errors
-    /// If Cassandra does not answer.
+    /// If the table does not answer.
     pub(super) async fn of(&self, outgoing: Outgoing, version: Option<Version>) -> Result<Forecast, Error> {
         let now_ms = self.clock.now_ms();
         let record = Record {
@@ -68,8 +64,8 @@ impl Outlook {
         let origin = valid.headers.last(headers::ORIGIN).map(|origin| &origin[..]);
         let change = self.codec.decode_own(valid.value.as_deref(), origin);
         let change = change.map_err(|_| failed("what it becomes cannot be read".to_owned()))?;
-        let row = self.reader.read_versions(&change.tenant, &change.user_id).await;
-        let row = row.map_err(|error| Error::Failed(format!("a row cannot be read: {error}")))?;
+        let row = self.rows.read(&change.tenant, &change.user_id).await;
+        let row = row.map_err(|error| Error::Failed(format!("a row cannot be read: {}", error.chain())))?;
         Ok(Forecast::over(self.codec.profile(), &change, row.as_ref()))
     }
 }

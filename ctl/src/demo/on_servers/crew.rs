@@ -1,8 +1,8 @@
 //! The workers of the demo: started, watched, asked to leave.
 
 use super::home::{Ground, Home};
-use super::screen::Screen;
 use crate::Error;
+use crate::demo::screen::Screen;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};

@@ -12,7 +12,6 @@ use uuid::Uuid;
 /// Built beside `tidewater`.
 const BINARIES: [&str; 3] = ["validate", "enrich", "sink"];
 const STACK: &str = "deploy/local/stack";
-const FEED: &str = "examples/debian-changelogs/feed.py";
 const TABLES: &str = "schemas/reference";
 /// What is run beside the servers, whose own needs `stack up` sees to: Java 17, Maven, Redis. Each with its package.
 const PROGRAMS: [(&str, &str); 3] = [("bash", "bash"), ("python3", "python3"), ("setpriv", "util-linux")];
@@ -33,7 +32,7 @@ impl Home {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
         let home = Self { root, binaries };
         let mut missing = Vec::new();
-        for part in [STACK, FEED, TABLES] {
+        for part in [STACK, TABLES] {
             if !home.root.join(part).exists() {
                 missing.push(format!(
                     "{part} is not below {}: name the project's sources with --home",
@@ -60,10 +59,6 @@ impl Home {
 
     pub(super) fn stack(&self) -> PathBuf {
         self.root.join(STACK)
-    }
-
-    pub(super) fn feed(&self) -> PathBuf {
-        self.root.join(FEED)
     }
 
     pub(super) fn tables(&self) -> PathBuf {
