@@ -104,13 +104,14 @@ impl Standalone {
         let arguments = ["standalone", "--data", data.to_str().ok_or("a path that is no text")?, "--sync"];
         let sync = self.sync.to_string();
         let log = place.0.join("standalone.log");
+        // Whoever opens it before the process has it takes it away, and who was killed leaves this behind.
+        let socket = embedded::Home::control_of(&data);
+        fs::remove_file(&socket).ok();
         debug_assert!(binary("tidewater").is_file(), "built with this");
         let settings = [("TIDEWATER__HTTP__LISTEN", "127.0.0.1:0")];
         let worker = Worker::start_as("standalone", "tidewater", &[&arguments[..], &[&sync]].concat(), log, &settings);
         let options = Options::new(Arc::new(Profile::embedded()?), Durability::Always);
         let since = Instant::now();
-        // Whoever opens it before the process has it takes it away.
-        let socket = embedded::Home::control_of(&data);
         loop {
             if socket.exists()
                 && let Ok(access) = Access::open(&data, &options).await

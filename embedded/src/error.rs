@@ -47,6 +47,9 @@ pub enum Error {
     /// A write failed in a way after which nobody knows what the disk holds.
     #[error("writing {path} failed and nobody knows what of it is on disk: start again, what was acknowledged is there", path = path.display())]
     Broken { path: PathBuf },
+    /// A record is for a partition that the topic does not have.
+    #[error("{path} has partitions 0 to {last}, not {partition}: leave it to the key", path = path.display(), last = partitions - 1)]
+    Partition { path: PathBuf, partition: i32, partitions: i32 },
     /// The part that writes has ended, because the process does.
     #[error("the log is being closed")]
     Closed,
@@ -81,6 +84,7 @@ impl Error {
             | Self::TableBroken { .. }
             | Self::TableForeign { .. }
             | Self::Broken { .. }
+            | Self::Partition { .. }
             | Self::Closed => Exit::Component,
         };
         let text = self.to_string();
@@ -104,6 +108,7 @@ impl Error {
             | Self::TableBroken { .. }
             | Self::TableForeign { .. }
             | Self::Broken { .. }
+            | Self::Partition { .. }
             | Self::Closed => false,
         }
     }

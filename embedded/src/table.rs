@@ -27,9 +27,9 @@ const COMMIT: u8 = 1;
 const PROFILE: u8 = 2;
 
 /// The store's own cache of blocks, its journals and what it has not sorted into files yet.
-const CACHE_BYTES: u64 = 32 << 20;
+const CACHE_BYTES: u64 = 16 << 20;
 const JOURNAL_BYTES: u64 = 64 << 20;
-const MEMTABLE_BYTES: u64 = 16 << 20;
+const MEMTABLE_BYTES: u64 = 8 << 20;
 
 /// One user's row is read, merged and written by one thread at a time.
 const STRIPES: usize = 64;

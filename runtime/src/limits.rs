@@ -1,7 +1,7 @@
 //! Every bound of a worker in one place; what memory it may take is a sum of these.
 
 use crate::backoff::Pauses;
-use crate::config::{ByteSize, Section, Settings};
+use crate::config::{ByteSize, Section};
 use crate::lifecycle;
 use crate::worker::GOODBYE;
 use std::time::Duration;
@@ -46,10 +46,15 @@ impl Default for Limits {
     }
 }
 
-impl Settings for Limits {
-    /// `[limits]`.
-    fn read(section: &mut Section<'_>) -> Self {
-        let own = Self::default();
+impl Limits {
+    /// Of a worker that reaches nothing outside its process: what does not wait is not worth doing side by side.
+    #[must_use]
+    pub fn local() -> Self {
+        Self { lanes: 1, lane_queue_len: 256, batch_len_max: 256, in_flight_bytes: 8 << 20, ..Self::default() }
+    }
+
+    /// `[limits]`; what is not set is as in `own`.
+    fn read(section: &mut Section<'_>, own: Self) -> Self {
         let lanes = "Lanes of one partition: keys that are worked on side by side.";
         let queue = "Records that wait in a lane while its last batch is out.";
         let batch = "Records of one batch.";
@@ -66,7 +71,10 @@ impl Settings for Limits {
             batch_len_max: section.count("batch_len_max", batch).between(1, 65_536).default(own.batch_len_max),
             span_max: section.count("span_max", span).between(1, 10_000_000).default(own.span_max),
             in_flight_bytes: in_flight(
-                section.size("in_flight", bytes).at_least(ByteSize::mib(1)).default(ByteSize::mib(32)),
+                section
+                    .size("in_flight", bytes)
+                    .at_least(ByteSize::mib(1))
+                    .default(ByteSize::bytes(own.in_flight_bytes as u64)),
             ),
             drain: section.duration("drain", drain).between(ms(100), ms(60_000)).default(own.drain),
             commit_every: section
@@ -81,8 +89,9 @@ impl Settings for Limits {
 }
 
 /// `[limits]`, with a problem noted if a drain could outlast the time that the process has to leave.
-pub fn within_grace(section: &mut Section<'_>) -> Limits {
-    let limits: Limits = section.section("limits");
+/// What is not set is as in `own`.
+pub fn within_grace(section: &mut Section<'_>, own: Limits) -> Limits {
+    let limits = section.within("limits", |section| Limits::read(section, own));
     let shutdown: lifecycle::Config = section.section("shutdown");
     if limits.drain + GOODBYE > shutdown.grace {
         let text = format!("with {} s for the last commit must fit into shutdown.grace; shorten it", GOODBYE.as_secs());

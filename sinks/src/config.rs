@@ -21,7 +21,7 @@ impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
         section.foreign("enrich");
         section.foreign("standalone");
-        let limits = within_grace(section);
+        let limits = within_grace(section, Limits::default());
         Self {
             cluster: section.section("kafka"),
             limits,

@@ -39,7 +39,7 @@ impl Settings for Config {
         let partitions = "Partitions of a new directory, fixed for its life; 12 if unset.";
         let floor = "Start of operation of a new directory, never changed; the moment it is made if unset.";
         let tables = "Folder of reference tables, <table>@<YYYYMMDDTHHMMSSZ>.csv; DIR/reference if unset.";
-        let limits = within_grace(section);
+        let limits = within_grace(section, Limits::local());
         let (data, When(durability), partitions) = section.within("standalone", |section| {
             (
                 section.path("data", data).optional(),

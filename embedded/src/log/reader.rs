@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 const CHUNK_LEN: usize = 256 << 10;
 
 /// Bytes of records that wait for one partition; one record more is always allowed.
-const QUEUE_BYTES: usize = 512 << 10;
+const QUEUE_BYTES: usize = 256 << 10;
 
 /// Records of one topic, of each partition in order.
 #[derive(Debug)]

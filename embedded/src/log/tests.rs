@@ -113,6 +113,17 @@ async fn what_is_appended_is_read_in_order_and_again_after_a_start() {
 }
 
 #[tokio::test]
+async fn a_partition_that_there_is_not_is_told_and_nothing_is_written() {
+    let dir = Dir::new();
+    let log = Log::open(&dir.0, &terms(Durability::System)).unwrap();
+    for partition in [3, -1, 70_000] {
+        let refused = log.topic("changes.raw.v1").unwrap().append(&[item(0, 1, 10), item(partition, 2, 10)]).await;
+        assert!(matches!(refused, Err(Error::Partition { .. })), "{partition}: {refused:?}");
+    }
+    assert_eq!(count(&read(&log).await), 0);
+}
+
+#[tokio::test]
 async fn a_crash_loses_nothing_that_was_acknowledged() {
     for durability in [Durability::Always, Durability::Soon, Durability::System] {
         let dir = Dir::new();

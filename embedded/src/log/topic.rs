@@ -111,14 +111,18 @@ impl Topic {
     /// All or nothing, unless the process ends meanwhile. Dropping the future takes nothing back.
     ///
     /// # Errors
-    /// If the disk does not take them: then none is there.
+    /// If the disk does not take them, or one has a partition that there is not: then none is there.
     pub async fn append(&self, items: &[Outgoing]) -> Result<Vec<Offset>, Error> {
         let bytes = items.iter().map(|item| item.bytes() + 64 + 16 * item.headers.len()).sum();
         let mut batch = Batch::with_capacity(bytes, items.len());
         let partitions = self.partitions();
         for item in items {
-            debug_assert!((0..partitions).contains(&item.partition), "a record has a partition that there is");
-            batch.push(u16::try_from(item.partition.rem_euclid(partitions.max(1))).unwrap_or(0), item);
+            let partition = item.partition;
+            let known = u16::try_from(partition).ok().filter(|_| partition < partitions);
+            batch.push(
+                known.ok_or_else(|| Error::Partition { path: self.shared.dir.clone(), partition, partitions })?,
+                item,
+            );
         }
         let (done, wait) = oneshot::channel();
         self.ask(Request::Append { batch, done }).await?;

@@ -19,7 +19,7 @@ impl Settings for Config {
             section.foreign(other);
         }
         let about = "Folder of reference tables, <table>@<YYYYMMDDTHHMMSSZ>.csv; the same files on every host.";
-        let limits = within_grace(section);
+        let limits = within_grace(section, Limits::default());
         Self {
             cluster: section.section("kafka"),
             limits,

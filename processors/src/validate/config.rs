@@ -17,7 +17,7 @@ impl Settings for Config {
         for other in ["enrich", "cassandra", "redis", "standalone"] {
             section.foreign(other);
         }
-        let limits = within_grace(section);
+        let limits = within_grace(section, Limits::default());
         Self { cluster: section.section("kafka"), limits, floor_micros: section.within("version", floor) }
     }
 }
