@@ -67,7 +67,8 @@ impl Promote {
         let old = old_log.rows_beside(&from).await?;
         let new_log = to.log().await?;
         refuse_floor(&old, &new_log).await?;
-        let lines = Lines(dir.with_extension("promote.ndjson"));
+        // Where nobody else may look.
+        let lines = Lines(dir.join("promote.ndjson"));
         tell("writing the rows out");
         Export::to(lines.0.clone()).execute(&old, &mut io::sink()).await?;
         tell("sending them below the floor");
@@ -88,13 +89,24 @@ impl Promote {
     }
 }
 
+impl Lines {
+    fn beside(&self, end: &str) -> PathBuf {
+        let mut name = self.0.clone().into_os_string();
+        name.push(end);
+        name.into()
+    }
+}
+
 impl Drop for Lines {
     fn drop(&mut self) {
-        for end in ["", ".progress", ".rejects.ndjson"] {
-            let mut name = self.0.clone().into_os_string();
-            name.push(end);
+        // What was refused stays, so that whoever is told of it can look.
+        for end in ["", ".progress"] {
             // What is not there needs no removing.
-            std::fs::remove_file(name).ok();
+            std::fs::remove_file(self.beside(end)).ok();
+        }
+        let rejects = self.beside(".rejects.ndjson");
+        if std::fs::metadata(&rejects).is_ok_and(|found| found.len() == 0) {
+            std::fs::remove_file(rejects).ok();
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Send {
 /// What became of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Totals {
+    /// Of the last line that was read, blank ones counted.
+    place: u64,
     lines: u64,
     sent: u64,
     refused: u64,
@@ -69,7 +71,7 @@ impl Send {
         if self.wait {
             settle(log).await?;
         }
-        let Totals { lines, sent, refused } = totals;
+        let Totals { lines, sent, refused, .. } = totals;
         if !self.quiet {
             let how = if self.wait { "sent, and settled" } else { "sent" };
             writeln!(out, "{sent} of {lines} lines {how}")?;
@@ -97,11 +99,11 @@ impl Send {
                 bytes = 0;
             }
             let Some(line) = next_line(&mut input)? else { break };
-            totals.lines += 1;
+            totals.place += 1;
             if line.iter().all(u8::is_ascii_whitespace) {
-                totals.lines -= 1;
                 continue;
             }
+            totals.lines += 1;
             match record_of(line, log.partitions()) {
                 Ok(record) => {
                     bytes += record.bytes();
@@ -128,7 +130,7 @@ impl Send {
 fn refuse(totals: &mut Totals, why: &str) {
     totals.refused += 1;
     if totals.refused <= TOLD_MAX {
-        drop(writeln!(io::stderr(), "line {} was not sent: {why}", totals.lines));
+        drop(writeln!(io::stderr(), "line {} was not sent: {why}", totals.place));
     }
 }
 

@@ -17,8 +17,9 @@ use runtime::Clock;
 use runtime::record::TopicPartition;
 use schemas::Profile;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,9 @@ use tracing::{debug, info};
 
 /// The layout that this release writes and reads.
 const LAYOUT: u64 = 1;
+
+/// Between two looks at whether the log still takes records.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two looks for files that are old enough to go.
 const TEND_EVERY: Duration = Duration::from_secs(60);
@@ -163,9 +167,16 @@ impl Home {
             }
             debug!(file = %path.display(), "an earlier file was gone through");
         }
+        let mut waited = Duration::ZERO;
         loop {
-            tokio::time::sleep(TEND_EVERY).await;
-            self.retain(readers)?;
+            tokio::time::sleep(LOOK_EVERY).await;
+            // Of a topic that no worker writes to nobody else would hear it.
+            self.log.check()?;
+            waited += LOOK_EVERY;
+            if waited >= TEND_EVERY {
+                waited = Duration::ZERO;
+                self.retain(readers)?;
+            }
         }
     }
 
@@ -198,7 +209,9 @@ fn lock(dir: &Path, may_make: bool) -> Result<File, Error> {
         if !may_make {
             return Err(Error::Missing { dir: dir.to_owned() });
         }
-        fs::create_dir_all(dir).map_err(|error| Error::io(dir, "made", error))?;
+        // What lies in it is people's: for nobody else to read.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|error| Error::io(dir, "made", error))?;
     }
     let is_ours = dir.join("tidewater.json").exists() || dir.join("lock").exists();
     if !is_ours {

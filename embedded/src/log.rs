@@ -114,6 +114,14 @@ impl Log {
         self.0.iter()
     }
 
+    /// Whether it still takes records.
+    ///
+    /// # Errors
+    /// If a write or a sync failed in a way after which it takes no more.
+    pub fn check(&self) -> Result<(), Error> {
+        self.0.iter().try_for_each(Topic::check)
+    }
+
     /// Returns when all that was acknowledged is on disk.
     ///
     /// # Errors

@@ -104,5 +104,5 @@ async fn a_directory_moves_to_servers_and_everybody_is_there_as_he_was() {
     let output = tidewater(&arguments, "");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("1 differ"), "{said}");
-    assert!(!fs::exists(home.dir().join("data.promote.ndjson")).unwrap(), "the lines are user data, and gone");
+    assert!(!fs::exists(home.dir().join("data/promote.ndjson")).unwrap(), "the lines are user data, and gone");
 }

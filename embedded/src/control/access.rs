@@ -34,7 +34,8 @@ enum Way {
     Own(Home),
     Asked {
         socket: PathBuf,
-        stream: Mutex<UnixStream>,
+        /// Out while a question is: one whose asker went away takes its answer with it.
+        stream: Mutex<Option<UnixStream>>,
     },
 }
 
@@ -71,7 +72,7 @@ impl Access {
             Err(HomeError::InUse { dir, pid }) => {
                 let socket = Home::control_of(&dir);
                 match UnixStream::connect(&socket).await {
-                    Ok(stream) => Way::Asked { socket, stream: Mutex::new(stream) },
+                    Ok(stream) => Way::Asked { socket, stream: Mutex::new(Some(stream)) },
                     // Starting, ending, or another command: it is in use in any case.
                     Err(_) => return Err(HomeError::InUse { dir, pid }.into()),
                 }
@@ -276,11 +277,16 @@ impl Way {
             Self::Own(home) => return answer(home, Standing::AtRest, request).await,
             Self::Asked { socket, stream } => (socket, stream),
         };
-        let mut stream = stream.lock().await;
+        let mut kept = stream.lock().await;
         let silent = |source| Error::Silent { socket: socket.clone(), source };
-        send(&mut *stream, &request).await.map_err(silent)?;
-        let answer = receive(&mut *stream).await.map_err(silent)?;
+        let mut stream = match kept.take() {
+            Some(stream) => stream,
+            None => UnixStream::connect(socket).await.map_err(silent)?,
+        };
+        send(&mut stream, &request).await.map_err(silent)?;
+        let answer = receive(&mut stream).await.map_err(silent)?;
         let answer = answer.ok_or_else(|| silent(std::io::ErrorKind::UnexpectedEof.into()))?;
+        *kept = Some(stream);
         match answer.read::<Outcome>()? {
             (Outcome::Done(head), body) => Ok(Message { head, body }),
             (Outcome::Failed { text, is_usage }, _) => Err(Error::Refused { text, is_usage }),
@@ -312,6 +318,14 @@ impl Records {
         for record in &records {
             let of = self.left.iter_mut().find(|span| span.partition == record.place.partition);
             if let Some(span) = of {
+                if record.offset.0 > span.from {
+                    let text = format!(
+                        "{} records of {} were removed, being old, before they were read: begin again",
+                        record.offset.0 - span.from,
+                        record.place
+                    );
+                    return Err(Error::Refused { text, is_usage: false });
+                }
                 span.from = record.offset.0 + 1;
             }
         }

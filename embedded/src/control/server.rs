@@ -8,6 +8,8 @@ use crate::home::Home;
 use runtime::logs::chain;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +17,9 @@ use tracing::debug;
 
 /// Who asks more at once waits.
 const CALLERS_MAX: usize = 64;
+
+/// After one that could not be let in, as when descriptors are short.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers until `stop`.
 ///
@@ -29,6 +34,8 @@ pub async fn serve(home: Home, stop: CancellationToken) -> Result<(), Error> {
         Err(error) => return Err(Error::io(&path, "removed", error)),
     }
     let listener = UnixListener::bind(&path).map_err(|error| Error::io(&path, "listened on", error))?;
+    let own = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
+    own.map_err(|error| Error::io(&path, "kept to its owner", error))?;
     let mut callers = JoinSet::new();
     loop {
         tokio::select! {
@@ -37,7 +44,10 @@ pub async fn serve(home: Home, stop: CancellationToken) -> Result<(), Error> {
                 Ok((stream, _)) => {
                     callers.spawn(attend(home.clone(), stream));
                 }
-                Err(error) => debug!(error = %error, "a caller could not be let in"),
+                Err(error) => {
+                    debug!(error = %error, "a caller could not be let in");
+                    tokio::time::sleep(REFUSED_PAUSE).await;
+                }
             },
             Some(_) = callers.join_next(), if !callers.is_empty() => {}
         }

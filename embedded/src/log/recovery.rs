@@ -49,6 +49,8 @@ pub(super) fn recover(dir: &Path, partitions: u16) -> Result<Found, Error> {
         let cut = last.file.set_len(at).and_then(|()| last.file.sync_all());
         cut.map_err(|error| Error::io(&path, "cut", error))?;
     }
+    // What a killed process left with the system is shown from now on.
+    last.file.sync_data().map_err(|error| Error::io(&last.path, "synced", error))?;
     last.learn(&walk);
     check_joints(&segments)?;
     verify_newest(&mut segments)?;

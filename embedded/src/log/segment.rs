@@ -123,12 +123,12 @@ impl Segment {
         let opened = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
         let file = opened.map_err(|error| Error::io(&path, "created", error))?;
         let written = file.write_all_at(&header.encode(), 0).and_then(|()| file.sync_all());
+        let written = written.map_err(|error| Error::io(&path, "written", error)).and_then(|()| sync_dir(dir));
         if let Err(error) = written {
             // It holds nothing that anybody was told of, and would stand in the way of the next try.
             std::fs::remove_file(&path).ok();
-            return Err(Error::io(&path, "written", error));
+            return Err(error);
         }
-        sync_dir(dir)?;
         Ok(Self { path, header, file: Arc::new(file), known: Mutex::default() })
     }
 

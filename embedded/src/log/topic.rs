@@ -11,6 +11,7 @@ use runtime::record::{Offset, Outgoing, TopicPartition};
 use schemas::topics::{self, StampedBy};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     pub(super) dir: PathBuf,
     kept: topics::Topic,
     state: Mutex<State>,
+    /// The disk has failed it: nothing more is taken.
+    is_broken: AtomicBool,
     /// Counts what has become visible.
     grown: watch::Sender<u64>,
 }
@@ -65,6 +68,7 @@ impl Topic {
             dir: dir.to_owned(),
             kept,
             state: Mutex::new(state),
+            is_broken: AtomicBool::new(false),
             grown: watch::Sender::new(0),
         };
         let shared = Arc::new(shared);
@@ -127,6 +131,13 @@ impl Topic {
         let (done, wait) = oneshot::channel();
         self.ask(Request::Append { batch, done }).await?;
         wait.await.map_err(|_| Error::Closed)?
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.shared.is_broken.load(Ordering::Acquire) {
+            return Err(Error::Broken { path: self.shared.dir.clone() });
+        }
+        Ok(())
     }
 
     /// Returns when all that was acknowledged is on disk.
@@ -242,6 +253,10 @@ impl Topic {
 }
 
 impl Shared {
+    pub(super) fn break_down(&self) {
+        self.is_broken.store(true, Ordering::Release);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

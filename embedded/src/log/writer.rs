@@ -238,6 +238,7 @@ impl Writer {
     fn break_down(&mut self, what: &'static str, error: &io::Error) {
         error!(topic = %self.shared.name(), %error, "{what}; nothing more is taken");
         self.is_broken = true;
+        self.shared.break_down();
     }
 
     /// Tells everybody. Whether it was told to close.
