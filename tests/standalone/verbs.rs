@@ -24,7 +24,7 @@ async fn what_is_sent_is_read_and_what_is_wrong_is_told_and_sent_again() {
     let output = house.tidewater(&["send", "--wait", "-"], changes);
     let words = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{words}");
-    assert!(words.contains("line 3 was not sent") && words.contains("line 4 was not sent"), "{words}");
+    assert!(words.contains("line 4 was not sent") && words.contains("line 5 was not sent"), "{words}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "4 of 6 lines sent, and settled\n");
 
     let ada = json(&house.told(&["get", "ada"], ""));
