@@ -13,8 +13,7 @@ use runtime::record::{Headers, Outgoing};
 use schemas::topics::{self, PARTITION_COUNT_DEFAULT as PARTITIONS};
 use schemas::{FieldValue, Profile};
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -76,7 +75,7 @@ impl Standalone {
         let kept = kept(&access).await?;
         drop(access);
         worker.kill();
-        let disk = size_of(&place.0);
+        let disk = embedded::home::disk_bytes(&place.0);
         let since = Instant::now();
         let (worker, access) = self.start(&place).await?;
         let reopen_s = since.elapsed().as_secs_f64();
@@ -200,17 +199,6 @@ async fn kept(access: &Access) -> Outcome<u64> {
             sum += (tenant.as_str().len() + user_id.as_str().len() + values.sum::<usize>()) as u64;
         }
     }
-}
-
-/// Bytes of the blocks that a directory has.
-fn size_of(dir: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    let sizes = entries.flatten().map(|entry| match entry.metadata() {
-        Ok(found) if found.is_dir() => size_of(&entry.path()),
-        Ok(found) => found.blocks() * 512,
-        Err(_) => 0,
-    });
-    sizes.sum()
 }
 
 /// Removed when it is over.

@@ -67,33 +67,22 @@ impl Error {
     /// What a worker makes of it: only a full disk is waited for.
     #[must_use]
     pub fn into_fault(self) -> Fault {
-        let exit = match &self {
-            Self::Full { .. } => {
-                let text = self.to_string();
-                return Fault::Transient(Cause::with(text, self));
-            }
-            Self::InUse { .. }
-            | Self::Foreign { .. }
-            | Self::Missing { .. }
-            | Self::Newer { .. }
-            | Self::Differs { .. }
-            | Self::Drift { .. } => Exit::Config,
-            Self::Io { .. }
-            | Self::Damaged { .. }
-            | Self::Table { .. }
-            | Self::TableBroken { .. }
-            | Self::TableForeign { .. }
-            | Self::Broken { .. }
-            | Self::Partition { .. }
-            | Self::Closed => Exit::Component,
-        };
-        let text = self.to_string();
-        Fault::Fatal { exit, cause: Cause::with(text, self) }
+        let (text, is_full, is_setup) = (self.to_string(), matches!(self, Self::Full { .. }), self.is_setup());
+        let cause = Cause::with(text, self);
+        if is_full {
+            return Fault::Transient(cause);
+        }
+        Fault::Fatal { exit: if is_setup { Exit::Config } else { Exit::Component }, cause }
     }
 
     /// Whether a person has to ask for something else, or to set something else up.
     #[must_use]
     pub fn is_usage(&self) -> bool {
+        self.is_setup() || matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether the directory is not one that can be used as it was asked for.
+    fn is_setup(&self) -> bool {
         match self {
             Self::InUse { .. }
             | Self::Foreign { .. }
@@ -101,8 +90,8 @@ impl Error {
             | Self::Newer { .. }
             | Self::Differs { .. }
             | Self::Drift { .. } => true,
-            Self::Io { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
-            Self::Full { .. }
+            Self::Io { .. }
+            | Self::Full { .. }
             | Self::Damaged { .. }
             | Self::Table { .. }
             | Self::TableBroken { .. }

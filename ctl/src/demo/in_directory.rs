@@ -5,10 +5,11 @@ use super::{Demo, Signals, conclude};
 use crate::Error;
 use crate::world::{Log, Rows, Target};
 use embedded::Home;
+use embedded::home::disk_bytes;
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
@@ -68,7 +69,7 @@ fn look_around(demo: &Demo, screen: &mut Screen, ground: &Ground, process: &Chil
     let program = std::env::current_exe().map_or_else(|_| "tidewater".to_owned(), |path| path.display().to_string());
     let (dir, data) = (ground.dir.display(), ground.data());
     let data = data.display();
-    let kilobytes = size_of(&ground.dir) >> 10;
+    let kilobytes = disk_bytes(&ground.dir) >> 10;
     screen.say(&format!("all of it is in {dir} ({} KiB); now try", grouped(kilobytes)));
     screen.show(&format!("{program} export --data {data} | head -3"));
     screen.show(&format!("{program} dead list --data {data} --limit 5"));
@@ -166,15 +167,4 @@ async fn leave(process: &mut Child) {
     if timeout(LEAVES_WITHIN, process.wait()).await.is_err() {
         process.kill().await.ok();
     }
-}
-
-/// Bytes of the blocks that all files beneath a directory have.
-fn size_of(dir: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    let sizes = entries.flatten().map(|entry| match entry.metadata() {
-        Ok(found) if found.is_dir() => size_of(&entry.path()),
-        Ok(found) => found.blocks() * 512,
-        Err(_) => 0,
-    });
-    sizes.sum()
 }

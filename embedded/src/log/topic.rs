@@ -134,7 +134,7 @@ impl Topic {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.shared.is_broken.load(Ordering::Acquire) {
+        if self.shared.is_broken() {
             return Err(Error::Broken { path: self.shared.dir.clone() });
         }
         Ok(())
@@ -253,6 +253,10 @@ impl Topic {
 }
 
 impl Shared {
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+
     pub(super) fn break_down(&self) {
         self.is_broken.store(true, Ordering::Release);
     }

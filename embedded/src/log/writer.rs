@@ -44,8 +44,6 @@ pub(super) struct Writer {
     synced_len: u64,
     /// When what was written last must be on disk.
     sync_due: Option<Instant>,
-    /// A write or a sync failed in a way after which nobody knows what the file holds.
-    is_broken: bool,
     buffer: Vec<u8>,
 }
 
@@ -73,7 +71,6 @@ impl Writer {
             // Whatever a crash has left was never said to be on disk.
             synced_len: 0,
             sync_due: None,
-            is_broken: false,
             buffer: Vec::new(),
         }
     }
@@ -106,7 +103,7 @@ impl Writer {
                 break;
             }
         }
-        if !self.is_broken && self.synced_len < self.len {
+        if !self.shared.is_broken() && self.synced_len < self.len {
             self.sync_and_show();
         }
     }
@@ -163,7 +160,7 @@ impl Writer {
 
     /// Appends the buffer behind `len`, where offsets go on at `next`.
     fn write(&mut self, len: u64, next: &[i64], at_ms: i64) -> Result<(), Failed> {
-        if self.is_broken {
+        if self.shared.is_broken() {
             return Err(Failed::Broken);
         }
         if self.buffer.is_empty() {
@@ -194,7 +191,7 @@ impl Writer {
     fn sync_and_show(&mut self) -> bool {
         self.sync_due = None;
         let Some(segment) = self.segment.clone() else { return false };
-        if self.is_broken {
+        if self.shared.is_broken() {
             return false;
         }
         if let Err(error) = segment.file.sync_data() {
@@ -237,7 +234,6 @@ impl Writer {
 
     fn break_down(&mut self, what: &'static str, error: &io::Error) {
         error!(topic = %self.shared.name(), %error, "{what}; nothing more is taken");
-        self.is_broken = true;
         self.shared.break_down();
     }
 
@@ -253,7 +249,7 @@ impl Writer {
             done.send(outcome.as_ref().map(|()| offsets).map_err(error)).ok();
         }
         for done in waiting.synced {
-            let outcome = if self.is_broken { Err(error(&Failed::Broken)) } else { Ok(()) };
+            let outcome = if self.shared.is_broken() { Err(error(&Failed::Broken)) } else { Ok(()) };
             done.send(outcome).ok();
         }
         waiting.is_closing
