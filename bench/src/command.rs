@@ -29,7 +29,7 @@ enum Verb {
     Standalone(standalone::Standalone),
     /// A worker without its clients, for whoever counts what it does
     Work(count::Work),
-    /// Draws the plots of a file of results
+    /// Draws the plots of a file of results, and holds it to the budgets
     Plot(plot::Plot),
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod bare;
+mod budgets;
 mod change;
 mod command;
 mod cost;

@@ -1,6 +1,6 @@
 //! Plots of the results as SVG, drawn by hand: bars and lines are all they need.
 
-use crate::Outcome;
+use crate::{Outcome, budgets};
 use crate::ground::Stage;
 use crate::report::{Line, Results};
 use clap::Args;
@@ -18,7 +18,9 @@ pub(crate) struct Plot {
 
 impl Plot {
     pub(crate) fn execute(self) -> Outcome<()> {
-        let plots = draw(&Results::read(&self.results)?, &self.out)?;
+        let lines = Results::read(&self.results)?;
+        crate::show(&budgets::table(&lines));
+        let plots = draw(&lines, &self.out)?;
         crate::say(&plots.join(", "));
         Ok(())
     }

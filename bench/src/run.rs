@@ -4,7 +4,7 @@ use crate::bare::What;
 use crate::cost::{self, Cost};
 use crate::ground::{Ground, PARTITIONS, Part, Stage};
 use crate::report::{Line, Results, StageLine, tables};
-use crate::{Outcome, count, latency, plot, recovery, say, show};
+use crate::{Outcome, budgets, count, latency, plot, recovery, say, show};
 use clap::Args;
 use schemas::topics;
 use serde_json::Value;
@@ -66,6 +66,7 @@ impl Run {
             results.add(Box::pin(crate::standalone::Standalone::of(5 * self.changes).measure()).await?)?;
         }
         show(&tables(&results.lines));
+        show(&budgets::table(&results.lines));
         let plots = plot::draw(&results.lines, self.out.parent().unwrap_or_else(|| Path::new(".")))?;
         say(&format!("bench: {} and {} after {} s", self.out.display(), plots.join(", "), since.elapsed().as_secs()));
         Ok(())

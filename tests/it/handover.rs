@@ -1,5 +1,6 @@
 //! What a hand-over of partitions costs: time, and records that are done again.
 
+use runtime::offsets::Watermarks;
 use runtime::record::Record;
 use schemas::{headers, topics};
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 use tests::installation::{Installation, PATH};
 use tests::until;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// A session, a rebalance and what came meanwhile, on a machine that does other things as well.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -55,6 +56,20 @@ impl Unsettled {
 
 fn origin(record: &Record) -> Vec<u8> {
     record.headers.last(headers::ORIGIN).expect("every record of ours has one").to_vec()
+}
+
+/// Returns when nearly every partition of `enrich` has records that went out and are not committed, whoever has them: a
+/// batch takes a fifth of a second there, so what has waited for three of them is out.
+pub(crate) async fn in_mid_flight(home: &Installation) {
+    until("enrich to have done what it did not commit", WITHIN, async || {
+        let (before, ends) = (home.committed("enrich").await, home.watermarks(topics::VALID).await);
+        sleep(Duration::from_millis(600)).await;
+        let now = home.committed("enrich").await;
+        let has_done = |((before, now), end): &((&i64, &i64), &Watermarks)| before == now && end.high > **now;
+        let open = before.iter().zip(&now).zip(&ends).filter(has_done).count();
+        (open + 1 >= ends.len()).then_some(())
+    })
+    .await;
 }
 
 /// How long it takes `worker`'s group, from now on, to settle everything that its topic holds now.

@@ -1,6 +1,6 @@
 //! Replicas that join, leave and are killed.
 
-use crate::handover::{Unsettled, catch_up};
+use crate::handover::{Unsettled, catch_up, in_mid_flight};
 use crate::load::under_load;
 use runtime::offsets::Span;
 use schemas::{headers, topics};
@@ -69,11 +69,11 @@ async fn a_second_validate_takes_its_share_of_raw() {
     }
 }
 
-/// A worker that always has records in flight: a batch of `enrich` takes a fifth of a second, and it commits once in a
-/// second, and `sink` writes one change at a time, with little waiting behind it. Nobody is too slow for the drain.
+/// A worker that always has records in flight: a batch of `enrich` takes a fifth of a second, and it commits once in
+/// three, and `sink` writes one change at a time, with little waiting behind it. Nobody is too slow for the drain.
 fn start(home: &Installation, worker: &'static str) -> Worker {
     let slow: &[(&str, &str)] = match worker {
-        "enrich" => &[("KAFKA__LINGER", "200ms"), ("LIMITS__COMMIT_EVERY", "1s")],
+        "enrich" => &[("KAFKA__LINGER", "200ms"), ("LIMITS__COMMIT_EVERY", "3s")],
         "sink" => {
             &[("CASSANDRA__WRITES_IN_FLIGHT_MAX", "1"), ("LIMITS__BATCH_LEN_MAX", "1"), ("LIMITS__LANE_QUEUE_LEN", "4")]
         }
@@ -98,6 +98,7 @@ async fn scale(home: &Installation, rounds: usize, unsettled: &mut Unsettled) ->
         sleep(Duration::from_millis(500)).await;
         let Some([enrich, sink]) = replicas.pop_front() else { break };
         if round % 2 == 1 {
+            in_mid_flight(home).await;
             enrich.kill();
             unsettled.note(home).await;
             sink.kill();
