@@ -12,6 +12,8 @@
 
 #[path = "standalone/days.rs"]
 mod days;
+#[path = "standalone/doors.rs"]
+mod doors;
 #[path = "standalone/house.rs"]
 mod house;
 #[path = "standalone/kills.rs"]

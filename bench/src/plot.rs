@@ -1,8 +1,8 @@
 //! Plots of the results as SVG, drawn by hand: bars and lines are all they need.
 
-use crate::{Outcome, budgets};
 use crate::ground::Stage;
 use crate::report::{Line, Results};
+use crate::{Outcome, budgets};
 use clap::Args;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use crate::change::{Maker, Spec};
 use crate::report::Line;
 use crate::{Outcome, cost, say};
-use ::tests::process::{Worker, binary};
+use ::tests::process::{ANYWHERE, Worker, binary};
 use bytes::Bytes;
 use clap::Args;
 use embedded::control::Access;
@@ -107,8 +107,7 @@ impl Standalone {
         let socket = embedded::Home::control_of(&data);
         fs::remove_file(&socket).ok();
         debug_assert!(binary("tidewater").is_file(), "built with this");
-        let settings = [("TIDEWATER__HTTP__LISTEN", "127.0.0.1:0")];
-        let worker = Worker::start_as("standalone", "tidewater", &[&arguments[..], &[&sync]].concat(), log, &settings);
+        let worker = Worker::start_as("standalone", "tidewater", &[&arguments[..], &[&sync]].concat(), log, &ANYWHERE);
         let options = Options::new(Arc::new(Profile::embedded()?), Durability::Always);
         let since = Instant::now();
         loop {

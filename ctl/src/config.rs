@@ -9,8 +9,21 @@ use std::path::Path;
 use store::cql;
 
 /// Sections that only the services read.
-const OF_SERVICES: [&str; 10] =
-    ["enrich", "http", "limits", "log", "process", "redis", "shutdown", "sink", "standalone", "telemetry"];
+pub(crate) const OF_SERVICES: [&str; 13] = [
+    "auth",
+    "enrich",
+    "http",
+    "ingest",
+    "limits",
+    "log",
+    "process",
+    "query",
+    "redis",
+    "shutdown",
+    "sink",
+    "standalone",
+    "telemetry",
+];
 
 /// The log of an installation: its topics and groups.
 #[derive(Clone, Debug)]

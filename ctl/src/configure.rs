@@ -78,6 +78,11 @@ impl World {
             #[cfg(feature = "servers")]
             Self::Servers => vec![
                 Reader {
+                    name: "ingest",
+                    declarations: || boot::declarations::<ingest::Config>(&ingest::SERVICE),
+                    check: |given| boot::check::<ingest::Config>(given, &ingest::SERVICE),
+                },
+                Reader {
                     name: "validate",
                     declarations: || boot::declarations::<processors::validate::Config>(&processors::validate::SERVICE),
                     check: |given| boot::check::<processors::validate::Config>(given, &processors::validate::SERVICE),

@@ -4,18 +4,22 @@
 //! reads raw and pinned changes, gives them their place, checks and enriches them, and one that writes the table.
 
 mod config;
+mod doors;
 
 pub use config::Config;
 
 use crate::error::USAGE;
 use crate::world::Target;
 use clap::Args;
+use doors::RawLog;
 use embedded::{Durability, Founding, Home, LogSink, LogSource, Member, Options, TableSink, Topic};
+use ingest::Ingest;
 use processors::Fused;
 use processors::enrich::{Enrich, Folder};
 use processors::validate::{Fold, Validate};
 use runtime::config::Given;
 use runtime::dead::DeadLetters;
+use runtime::http::{Door, DoorMetrics};
 use runtime::pair::Pair;
 use runtime::vitals::Vitals;
 use runtime::worker::{Parts, Worker};
@@ -29,7 +33,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use store::cql::GC_GRACE_MIN;
-use tracing::info;
+use tracing::{debug, info};
 
 /// The process, as its operators know it.
 pub const SERVICE: Service = Service {
@@ -49,6 +53,8 @@ const READERS: [(&str, &str); 3] =
 /// The last syncs, and callers that are answered.
 const CLOSE_BUDGET: Duration = Duration::from_secs(10);
 const ASIDE_BUDGET: Duration = Duration::from_secs(1);
+/// Requests that are under way.
+const DOOR_BUDGET: Duration = Duration::from_secs(5);
 
 /// Runs the whole pipeline in this process, on one directory: no Kafka, Cassandra or Redis.
 ///
@@ -107,6 +113,11 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     let Some(dir) = config.data.clone() else {
         return Err(Failure::config("standalone.data is not set; name a directory there or with --data"));
     };
+    let door = Door::bind(&config.door, DoorMetrics::new(&context.telemetry.of("ingest"))).await;
+    let door = door.map_err(|error| Failure::config(format!("standalone.listen cannot be had: {error}")))?;
+    if let Some(most) = embedded::descriptors::allow_most() {
+        debug!(most, "files that may be open");
+    }
     let home = open(&dir, &config, &profile, &context).await?;
     if home.layout.floor_micros / 1000 > context.clock.now_ms() {
         return Err(Failure::config("the directory was founded in the future: set this machine's clock"));
@@ -129,7 +140,8 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     });
     let workers = Workers { home, context, config, profile };
     workers.process(Enrich::new(workers.profile.clone(), shelf))?;
-    workers.write()
+    workers.write()?;
+    workers.open(door)
 }
 
 /// Everything that the two workers are made of.
@@ -176,6 +188,17 @@ impl Workers {
         };
         let vitals = self.vitals("sink", ["sink", "sink-loop"]);
         Worker::new(parts, vitals).spawn("sink", &context.lifecycle);
+        Ok(())
+    }
+
+    /// Changes in over HTTP.
+    fn open(&self, door: Door) -> Result<(), Failure> {
+        let raw = RawLog(self.topic(topics::RAW)?);
+        let router = ingest::router(Arc::new(Ingest::new(self.profile.clone(), raw, self.config.ingest)));
+        self.context.lifecycle.spawn("door", DOOR_BUDGET, |stop| async move {
+            door.serve(router, stop).await;
+            Ok(())
+        });
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 
 pub mod cache;
 pub mod control;
+pub mod descriptors;
 pub mod error;
 pub mod home;
 pub mod log;

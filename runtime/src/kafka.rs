@@ -32,7 +32,7 @@ pub use launch::{Machine, Route, brokers, launch, sink_to};
 pub use membership::{Membership, Protocol};
 pub use plan::{Obstacle, Obstacles, Plan, Setting, Step, TopicSpec, TopicState};
 pub use reader::Reader;
-pub use sink::{KafkaSink, SinkConfig};
+pub use sink::{Appended, KafkaSink, SinkConfig};
 pub use source::{KafkaSource, SourceConfig};
 
 use rdkafka::config::RDKafkaLogLevel;

@@ -8,6 +8,7 @@ pub mod avro;
 pub mod backfill;
 pub mod calendar;
 pub mod change;
+pub mod describe;
 pub mod draft;
 pub mod enrich;
 pub mod facts;

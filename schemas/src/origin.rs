@@ -24,6 +24,9 @@ pub const RAW: &str = "changes.raw.v1";
 const TOPIC_LEN_MAX: usize = 249;
 
 impl Origin {
+    /// The first place of the raw topic, for whoever judges a change that has none yet.
+    pub const FIRST: Self = Self { topic: Topic::Raw, partition: 0, offset: 0 };
+
     /// `None` for a topic that Kafka would not take (`[a-zA-Z0-9._-]{1,249}`), or a negative number. An origin is a
     /// header and stands in what people read, so nothing else gets in.
     #[must_use]

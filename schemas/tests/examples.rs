@@ -223,3 +223,31 @@ fn a_rejected_example_tells_no_value() {
         assert!(field.len() <= 128, "{}", example.file);
     }
 }
+
+/// What the schema of a change can say of a record that is JSON.
+const SAID_BY_SCHEMA: [&str; 5] = ["field-unknown", "field-missing", "field-type", "too-deep", "derived-field"];
+
+#[test]
+fn the_json_schema_takes_every_change_that_is_accepted_and_refuses_what_it_can_see() {
+    let profile = Profile::embedded().unwrap();
+    let schema = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
+    let schema = schema.build(&schemas::describe::change(&profile)).unwrap();
+    let codec = codec();
+    let (mut taken, mut refused) = (0, 0);
+    for example in Example::all().into_iter().filter(|example| example.headers.is_none()) {
+        let Some(Ok(value)) = example.value.as_deref().map(serde_json::from_slice::<Value>) else { continue };
+        match example.validated(&codec) {
+            Ok(_) => {
+                let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
+                assert!(errors.is_empty(), "{}: {errors:?}", example.file);
+                taken += 1;
+            }
+            Err(rejection) if SAID_BY_SCHEMA.contains(&rejection.code.as_str()) => {
+                assert!(!schema.is_valid(&value), "{}: {rejection:?}", example.file);
+                refused += 1;
+            }
+            Err(_) => {}
+        }
+    }
+    assert!(taken > 30 && refused > 10, "{taken} taken, {refused} refused");
+}

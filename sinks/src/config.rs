@@ -19,8 +19,9 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        section.foreign("enrich");
-        section.foreign("standalone");
+        for other in ["ingest", "enrich", "query", "auth", "standalone"] {
+            section.foreign(other);
+        }
         let limits = within_grace(section, Limits::default());
         Self {
             cluster: section.section("kafka"),

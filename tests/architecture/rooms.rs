@@ -8,10 +8,11 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("runtime", &[]),
     ("store", &["schemas"]),
     ("embedded", &["schemas", "runtime", "store"]),
+    ("ingest", &["schemas", "runtime"]),
     ("processors", &["schemas", "runtime"]),
     ("sinks", &["schemas", "runtime", "store"]),
-    ("ctl", &["schemas", "runtime", "store", "embedded", "processors", "sinks"]),
-    ("tests", &["schemas", "runtime", "store", "embedded", "processors", "sinks", "ctl"]),
+    ("ctl", &["schemas", "runtime", "store", "embedded", "ingest", "processors", "sinks"]),
+    ("tests", &["schemas", "runtime", "store", "embedded", "ingest", "processors", "sinks", "ctl"]),
     ("bench", &["schemas", "runtime", "store", "embedded", "ctl", "tests"]),
 ];
 

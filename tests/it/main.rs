@@ -16,6 +16,7 @@ mod brokers;
 mod canary;
 mod crash;
 mod ctl;
+mod doors;
 mod fire;
 mod handover;
 mod histories;

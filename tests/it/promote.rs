@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tests::installation::Installation;
-use tests::process::{Worker, binary};
+use tests::process::{ANYWHERE, Worker, binary};
 use tests::stack::Stack;
 use tests::until;
 
@@ -31,8 +31,7 @@ async fn directory(home: &Installation) -> PathBuf {
     let data = home.dir().join("data");
     let arguments = ["standalone", "--data", data.to_str().unwrap()];
     let log = home.dir().join("standalone.log");
-    let mut worker =
-        Worker::start_as("standalone", "tidewater", &arguments, log, &[("TIDEWATER__HTTP__LISTEN", "127.0.0.1:0")]);
+    let mut worker = Worker::start_as("standalone", "tidewater", &arguments, log, &ANYWHERE);
     worker.ready().await;
     let mut changes = String::new();
     for user in 0..300 {

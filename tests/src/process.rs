@@ -9,8 +9,76 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+/// What makes a standalone process listen on whatever ports are free.
+pub const ANYWHERE: [(&str, &str); 2] =
+    [("TIDEWATER__HTTP__LISTEN", "127.0.0.1:0"), ("TIDEWATER__STANDALONE__LISTEN", "127.0.0.1:0")];
+
 /// A start under load, and whatever else a process has to do before it answers.
 const WITHIN: Duration = Duration::from_secs(60);
+
+/// One request of HTTP/1.1, on a connection of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'r> {
+    method: &'r str,
+    path: &'r str,
+    headers: &'r [(&'r str, &'r str)],
+    body: &'r str,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    head: String,
+    pub body: String,
+}
+
+impl<'r> Request<'r> {
+    #[must_use]
+    pub fn new(method: &'r str, path: &'r str) -> Self {
+        Self { method, path, headers: &[], body: "" }
+    }
+
+    #[must_use]
+    pub fn headers(self, headers: &'r [(&'r str, &'r str)]) -> Self {
+        Self { headers, ..self }
+    }
+
+    #[must_use]
+    pub fn body(self, body: &'r str) -> Self {
+        Self { body, ..self }
+    }
+
+    fn send(&self, address: &str) -> Option<Answer> {
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+        let mut text = format!("{} {} HTTP/1.1\r\nhost: it\r\nconnection: close\r\n", self.method, self.path);
+        for (name, value) in self.headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        text += &format!("content-length: {}\r\n\r\n{}", self.body.len(), self.body);
+        stream.write_all(text.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some(Answer { status: head.split(' ').nth(1)?.parse().ok()?, head: head.to_owned(), body: body.to_owned() })
+    }
+}
+
+impl Answer {
+    /// The value of a header; its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+}
 
 /// One worker. Killed when dropped.
 #[derive(Debug)]
@@ -100,13 +168,14 @@ impl Worker {
     /// Status and body of its admin server; `None` while it does not answer.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(self.admin()?).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: it\r\nconnection: close\r\n\r\n").as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+        let Answer { status, body, .. } = Request::new("GET", path).send(&self.listening("admin server listening")?)?;
+        Some((status, body))
+    }
+
+    /// What its door answers; `None` while it does not.
+    #[must_use]
+    pub fn ask(&self, request: &Request<'_>) -> Option<Answer> {
+        request.send(&self.listening("door listening")?)
     }
 
     /// What `/ready` says of one condition: why it waits; `None` if it does not, or if nobody answers.
@@ -186,10 +255,11 @@ impl Worker {
         status.code().unwrap_or_else(|| panic!("{} ended by a signal", self.name))
     }
 
-    fn admin(&self) -> Option<String> {
+    /// The address that it logged with `message`.
+    fn listening(&self, message: &str) -> Option<String> {
         let log = self.log();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let mut listening = lines.filter(|line| line["message"] == "admin server listening");
+        let mut listening = lines.filter(|line| line["message"] == message);
         listening.next()?["address"].as_str().map(str::to_owned)
     }
 

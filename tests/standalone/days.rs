@@ -5,7 +5,7 @@ use schemas::topics;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use tests::process::{Worker, binary};
+use tests::process::{ANYWHERE, Worker, binary};
 use tests::until;
 
 /// Exit code and last words of a start that must not go well.
@@ -77,7 +77,7 @@ async fn another_number_of_partitions_or_floor_is_refused() {
     {
         let mut command = Command::new(binary("tidewater"));
         command.args(["standalone", "--data"]).arg(house.data()).env(setting, value);
-        let output = command.env("TIDEWATER__HTTP__LISTEN", "127.0.0.1:0").output().unwrap();
+        let output = command.envs(ANYWHERE).output().unwrap();
         let words = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(64), "{words}");
         assert!(words.contains("this cannot be changed"), "{words}");
@@ -140,7 +140,7 @@ async fn a_directory_without_permission_is_named() {
     } else {
         Command::new(&program)
     };
-    command.args(["standalone", "--data"]).arg(house.data()).env("TIDEWATER__HTTP__LISTEN", "127.0.0.1:0");
+    command.args(["standalone", "--data"]).arg(house.data()).envs(ANYWHERE);
     let output = command.output().unwrap();
     fs::set_permissions(house.data(), fs::Permissions::from_mode(0o755)).unwrap();
     let words = String::from_utf8(output.stderr).unwrap();

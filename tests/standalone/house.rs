@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tests::process::{Worker, binary, dir_of};
+use tests::process::{ANYWHERE, Worker, binary, dir_of};
 use tests::until;
 
 /// A start under load, and whatever else takes its time.
@@ -46,12 +46,8 @@ impl House {
         let log = self.dir.join(format!("standalone-{}.log", self.starts));
         let data = self.data.to_str().unwrap();
         let arguments = ["standalone", "--data", data, "--sync", sync];
-        let settings = [
-            ("TIDEWATER__HTTP__LISTEN", "127.0.0.1:0"),
-            ("TIDEWATER__LIMITS__COMMIT_EVERY", "50ms"),
-            ("TIDEWATER__VERSION__FLOOR", "2026-01-01T00:00:00Z"),
-        ];
-        Worker::start_as("standalone", "tidewater", &arguments, log, &settings)
+        let own = [("TIDEWATER__LIMITS__COMMIT_EVERY", "50ms"), ("TIDEWATER__VERSION__FLOOR", "2026-01-01T00:00:00Z")];
+        Worker::start_as("standalone", "tidewater", &arguments, log, &[&own[..], &ANYWHERE].concat())
     }
 
     /// The same, once it answers.

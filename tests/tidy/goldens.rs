@@ -45,6 +45,7 @@ fn difference(path: &str, kept: &str, said: &str) -> Option<String> {
 #[test]
 fn the_configuration_reference_is_what_the_services_read() {
     let page = reference(&[
+        ("ingest", declarations::<ingest::Config>(&ingest::SERVICE)),
         ("validate", declarations::<validate::Config>(&validate::SERVICE)),
         ("enrich", declarations::<enrich::Config>(&enrich::SERVICE)),
         ("sink", declarations::<sinks::Config>(&sinks::SERVICE)),
@@ -52,6 +53,16 @@ fn the_configuration_reference_is_what_the_services_read() {
     ]);
     assert!(page.contains("| `brokers` |") && page.contains("## `[cassandra]`"), "{page}");
     hold("docs/config.md", &page);
+}
+
+#[test]
+fn what_clients_are_told_of_the_doors_is_what_the_doors_do() {
+    let profile = Profile::embedded().unwrap();
+    let text = |value: serde_json::Value| serde_json::to_string_pretty(&value).unwrap() + "\n";
+    hold("docs/api/ingest.openapi.json", &text(ingest::openapi(&profile)));
+    let mut change = schemas::describe::change(&profile);
+    change["$schema"] = schemas::describe::DIALECT.into();
+    hold("docs/api/change.schema.json", &text(change));
 }
 
 #[test]

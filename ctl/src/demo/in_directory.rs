@@ -83,7 +83,9 @@ fn look_around(demo: &Demo, screen: &mut Screen, ground: &Ground, process: &Chil
     match pid {
         Some(pid) => screen.show(&format!("kill {pid}; rm -r {dir}")),
         None => {
-            screen.show(&format!("{program} standalone --data {data}"));
+            screen.show(&format!("{program} standalone --data {data} &"));
+            screen.show("curl -i -X PUT 127.0.0.1:7080/v1/users/ada --json '{\"name\":\"Ada\",\"country\":\"gb\"}'");
+            screen.show(&format!("{program} get ada --data {data}"));
             screen.say("and when it is no longer wanted");
             screen.show(&format!("rm -r {dir}"));
         }
@@ -115,6 +117,7 @@ impl Ground {
         let mut command = Command::new(program);
         // The demo's own whatever the environment says, which may be meant for another installation.
         command.env_clear().env("TIDEWATER__HTTP__LISTEN", "127.0.0.1:0");
+        command.env("TIDEWATER__STANDALONE__LISTEN", "127.0.0.1:0");
         command.arg("standalone").arg("--data").arg(self.data()).args(["--sync", &demo.sync.to_string()]);
         // Ctrl-C is for us, who then ask it.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(words).kill_on_drop(!demo.keep);

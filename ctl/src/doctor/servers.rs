@@ -2,7 +2,7 @@
 
 use super::{Finding, of_the_log};
 use crate::Error;
-use crate::config::{self, Log, Store};
+use crate::config::{self, Log, OF_SERVICES, Store};
 use crate::world::{self, Target};
 use runtime::config::{Section, Settings};
 use runtime::kafka::{Admin, Plan, Protocol, Step, TopicSpec};
@@ -28,13 +28,12 @@ struct Cache(Option<cache::Config>);
 
 impl Settings for Cache {
     fn read(section: &mut Section<'_>) -> Self {
-        for name in
-            ["cassandra", "enrich", "http", "kafka", "limits", "log", "process", "shutdown", "sink", "standalone"]
-        {
+        for name in OF_SERVICES.into_iter().filter(|name| *name != "redis") {
             section.foreign(name);
         }
-        section.foreign("telemetry");
-        section.foreign("version");
+        for name in ["cassandra", "kafka", "version"] {
+            section.foreign(name);
+        }
         Self(section.within("redis", sinks::config::redis))
     }
 }

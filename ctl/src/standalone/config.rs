@@ -2,8 +2,12 @@
 
 use embedded::Durability;
 use runtime::config::{Choice, Section, Settings};
+use runtime::http::DoorConfig;
 use runtime::limits::{Limits, within_grace};
 use std::path::PathBuf;
+
+/// Where the doors are on the loopback unless told otherwise.
+const PORT: u16 = 7080;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -15,6 +19,9 @@ pub struct Config {
     /// Start of operation of a new directory, microseconds since 1970-01-01; the moment of its founding unless set.
     pub floor_micros: Option<i64>,
     pub limits: Limits,
+    /// Where changes come in over HTTP.
+    pub door: DoorConfig,
+    pub ingest: ingest::Limits,
     /// Folder of reference tables; the directory's own unless set.
     pub tables: Option<PathBuf>,
 }
@@ -30,7 +37,7 @@ impl Choice for When {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        for other in ["kafka", "cassandra", "redis", "sink"] {
+        for other in ["kafka", "cassandra", "redis", "sink", "query", "auth"] {
             section.foreign(other);
         }
         let data = "The directory that everything is kept in; --data goes before it.";
@@ -40,11 +47,13 @@ impl Settings for Config {
         let floor = "Start of operation of a new directory, never changed; the moment it is made if unset.";
         let tables = "Folder of reference tables, <table>@<YYYYMMDDTHHMMSSZ>.csv; DIR/reference if unset.";
         let limits = within_grace(section, Limits::local());
-        let (data, When(durability), partitions) = section.within("standalone", |section| {
+        let ingest = section.within("ingest", ingest::Limits::read);
+        let (data, When(durability), partitions, door) = section.within("standalone", |section| {
             (
                 section.path("data", data).optional(),
                 section.choice("sync", sync).default(When::default()),
                 section.count("partitions", partitions).between(1, 4_096).optional(),
+                DoorConfig::read(section, PORT),
             )
         });
         let floor = section.within("version", |section| section.instant("floor", floor).optional());
@@ -54,6 +63,8 @@ impl Settings for Config {
             partitions,
             floor_micros: floor.map(|floor| floor.as_microsecond()),
             limits,
+            door,
+            ingest,
             tables: section.within("enrich", |section| section.path("tables", tables).optional()),
         }
     }

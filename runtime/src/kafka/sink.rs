@@ -7,6 +7,11 @@
 //! is out, nothing was acknowledged for [`SILENCE`] counts as failed for the breaker before the brokers. What is out
 //! stays out, for the client to send again; only new batches wait.
 
+mod flight;
+
+pub use flight::Appended;
+
+use self::flight::Flight;
 use super::config::Config;
 use crate::breaker::{Breaker, Pass, Rule};
 use crate::fault::{Cause, Exit, Fault};
@@ -16,16 +21,15 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
 use std::collections::BTreeSet;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
@@ -127,14 +131,38 @@ impl KafkaSink {
         Ok(())
     }
 
-    async fn send(&self, batch: &[Outgoing]) -> Result<(), Failure> {
-        let Some(breaker) = &self.breaker else { return self.deliver_alone(batch).await };
+    /// Writes a batch like [`Sink::write`], and tells where each record is.
+    ///
+    /// # Errors
+    /// A fault: of each record nobody knows whether it is there.
+    pub async fn append(&self, batch: &[Outgoing]) -> Result<Vec<Appended>, Fault> {
+        let flight = Arc::new(Flight::telling());
+        match self.send(batch, &flight).await {
+            Ok(()) => return Ok(flight.places(batch)),
+            Err(Failure::Fault(fault)) => return Err(fault),
+            Err(Failure::Refused) => {}
+        }
+        // Those that were written are written twice: the later place is told, and the earlier is a copy of it.
+        let mut appended = Vec::with_capacity(batch.len());
+        for item in batch {
+            let (one, flight) = (std::slice::from_ref(item), Arc::new(Flight::telling()));
+            match self.send(one, &flight).await {
+                Ok(()) => appended.extend(flight.places(one)),
+                Err(Failure::Fault(fault)) => return Err(fault),
+                Err(Failure::Refused) => appended.push(Appended::TooLarge),
+            }
+        }
+        Ok(appended)
+    }
+
+    async fn send(&self, batch: &[Outgoing], flight: &Arc<Flight>) -> Result<(), Failure> {
+        let Some(breaker) = &self.breaker else { return self.deliver_alone(batch, flight).await };
         let partition = batch.first().map_or(0, |item| item.partition);
         let is_failing = self.failing().contains(&partition);
         let mut work = breaker.work(u64::from(partition.unsigned_abs())).suspected(is_failing);
         let mut pass: Option<Pass<'_>> = Some(work.pass().await);
         let producer = self.producer();
-        let mut delivery = pin!(self.deliver(&producer, batch));
+        let mut delivery = pin!(self.deliver(&producer, batch, flight));
         let since = Instant::now();
         loop {
             if since.elapsed() >= self.stall {
@@ -174,9 +202,9 @@ impl KafkaSink {
     }
 
     /// Without a breaker there is one thing to watch: whether it takes too long.
-    async fn deliver_alone(&self, batch: &[Outgoing]) -> Result<(), Failure> {
+    async fn deliver_alone(&self, batch: &[Outgoing], flight: &Arc<Flight>) -> Result<(), Failure> {
         let producer = self.producer();
-        let mut delivery = pin!(self.deliver(&producer, batch));
+        let mut delivery = pin!(self.deliver(&producer, batch, flight));
         loop {
             match timeout(self.stall, &mut delivery).await {
                 Ok(outcome) => return outcome,
@@ -192,8 +220,7 @@ impl KafkaSink {
         producer.purge(PurgeConfig::default().queue().inflight());
     }
 
-    async fn deliver(&self, producer: &Arc<Producer>, batch: &[Outgoing]) -> Result<(), Failure> {
-        let flight = Arc::new(Flight::default());
+    async fn deliver(&self, producer: &Arc<Producer>, batch: &[Outgoing], flight: &Arc<Flight>) -> Result<(), Failure> {
         for item in batch {
             flight.out.fetch_add(1, Ordering::AcqRel);
             let mut record = to_record(&self.topic, item, flight.clone());
@@ -253,14 +280,14 @@ impl Sink for KafkaSink {
     type Item = Outgoing;
 
     async fn write(&self, batch: &[Outgoing]) -> Result<Refused, Fault> {
-        match self.send(batch).await {
+        match self.send(batch, &Arc::default()).await {
             Ok(()) => Ok(Vec::new()),
             Err(Failure::Fault(fault)) => Err(fault),
             // The client does not say which: one by one it is found. Those that were written are written twice.
             Err(Failure::Refused) => {
                 let mut refused = Vec::new();
                 for (at, item) in batch.iter().enumerate() {
-                    match self.send(std::slice::from_ref(item)).await {
+                    match self.send(std::slice::from_ref(item), &Arc::default()).await {
                         Ok(()) => {}
                         Err(Failure::Fault(fault)) => return Err(fault),
                         Err(Failure::Refused) => refused.push((at, too_large(item))),
@@ -302,40 +329,6 @@ fn to_record<'a>(topic: &'a str, item: &'a Outgoing, flight: Arc<Flight>) -> Bas
     record
 }
 
-/// One batch on its way. Shared by its records, so that an acknowledgement costs a reference count.
-#[derive(Debug, Default)]
-pub(crate) struct Flight {
-    out: AtomicUsize,
-    failed: Mutex<Option<KafkaError>>,
-    landed: Notify,
-}
-
-impl Flight {
-    fn land(&self, error: Option<KafkaError>) {
-        if let Some(error) = error {
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        }
-        if self.out.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.landed.notify_one();
-        }
-    }
-
-    /// Until no record is out. A landing between the look and the wait is kept by the notification.
-    async fn wait(&self) {
-        while self.out.load(Ordering::Acquire) > 0 {
-            self.landed.notified().await;
-        }
-    }
-
-    fn has_failed(&self) -> bool {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    fn error(&self) -> Option<KafkaError> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 /// What the brokers have said of late.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
@@ -367,6 +360,9 @@ impl ProducerContext for Deliveries {
         if result.is_ok() {
             self.0.acknowledged.fetch_add(1, Ordering::Relaxed);
             self.0.are_brokers_down.store(false, Ordering::Relaxed);
+        }
+        if let Ok(record) = result {
+            flight.place(record.partition(), record.offset());
         }
         flight.land(result.as_ref().err().map(|(error, _)| error.clone()));
     }

@@ -1,0 +1,47 @@
+//! `ingest` as a process.
+
+use crate::batch::Ingest;
+use crate::brokers::Brokers;
+use crate::config::Config;
+use crate::routes::router;
+use runtime::http::{Door, DoorMetrics};
+use runtime::kafka::{TopicSpec, await_topics, brokers, sink_to};
+use runtime::limits::Limits;
+use runtime::{Context, Failure, Service};
+use schemas::{Profile, topics};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The process, as its operators know it.
+pub const SERVICE: Service = Service {
+    name: "ingest",
+    about: "Takes changes over HTTP and answers for each once the log has it.",
+    admin_port: 7105,
+};
+
+/// What is under way when it is told to leave has so long to be acknowledged.
+const LEAVE_WITHIN: Duration = Duration::from_secs(15);
+
+/// Sets the process up; what works is spawned on the context's lifecycle.
+///
+/// # Errors
+/// Exit 64 if configuration or topics do not fit, 70 if the address cannot be had.
+pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
+    let Config { cluster, door, limits } = config;
+    let profile = Profile::embedded().map(Arc::new).map_err(Failure::config)?;
+    let door = Door::bind(&door, DoorMetrics::new(&context.telemetry))
+        .await
+        .map_err(|error| Failure::config(format!("ingest.listen: {error}")))?;
+    let configs = topics::required(topics::RAW, &["cleanup.policy", "max.message.bytes", "message.timestamp.type"]);
+    let raw = cluster.topic(topics::RAW);
+    let spec = TopicSpec { name: raw.clone(), partitions: cluster.partitions, replication: 1, configs };
+    await_topics(&context, &cluster, &[spec]).await?;
+    let sink = sink_to(&cluster, raw)?.behind(brokers(&context, &Limits::default()));
+    let log = Brokers { sink, partitions: cluster.partitions };
+    let router = router(Arc::new(Ingest::new(profile, log, limits)));
+    context.lifecycle.spawn("door", LEAVE_WITHIN, |stop| async move {
+        door.serve(router, stop).await;
+        Ok(())
+    });
+    Ok(())
+}
