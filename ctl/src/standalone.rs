@@ -17,6 +17,7 @@ use ingest::Ingest;
 use processors::Fused;
 use processors::enrich::{Enrich, Folder};
 use processors::validate::{Fold, Validate};
+use runtime::auth::{Guard, require};
 use runtime::config::Given;
 use runtime::dead::DeadLetters;
 use runtime::http::{Door, DoorMetrics};
@@ -194,8 +195,12 @@ impl Workers {
     /// Changes in over HTTP.
     fn open(&self, door: Door) -> Result<(), Failure> {
         let raw = RawLog(self.topic(topics::RAW)?);
+        let Context { lifecycle, health, clock, .. } = &self.context;
+        let guard = Guard::new(self.config.auth.clone(), clock.clone(), health)?;
         let router = ingest::router(Arc::new(Ingest::new(self.profile.clone(), raw, self.config.ingest)));
-        self.context.lifecycle.spawn("door", DOOR_BUDGET, |stop| async move {
+        let router = router.route_layer(require(guard.clone(), ingest::SCOPE));
+        lifecycle.spawn_beneath("keys", ASIDE_BUDGET, |stop| guard.keep_keys(stop));
+        lifecycle.spawn("door", DOOR_BUDGET, |stop| async move {
             door.serve(router, stop).await;
             Ok(())
         });

@@ -1,6 +1,7 @@
 //! What `ingest` can be set to.
 
 use crate::batch::Limits;
+use runtime::auth;
 use runtime::config::{Section, Settings};
 use runtime::http::DoorConfig;
 use runtime::kafka::Cluster;
@@ -9,6 +10,7 @@ use runtime::kafka::Cluster;
 pub struct Config {
     pub cluster: Cluster,
     pub door: DoorConfig,
+    pub auth: auth::Config,
     pub limits: Limits,
 }
 
@@ -20,11 +22,13 @@ impl Settings for Config {
         for other in ["enrich", "cassandra", "redis", "standalone", "limits", "version", "query"] {
             section.foreign(other);
         }
-        let cluster = section.section("kafka");
-        section.within("ingest", |section| Self {
-            cluster,
-            door: DoorConfig::read(section, PORT),
-            limits: Limits::read(section),
+        let (cluster, auth) = (section.section("kafka"), section.section::<auth::Config>("auth"));
+        section.within("ingest", |section| {
+            let door = DoorConfig::read(section, PORT);
+            if let Err(exposed) = auth.check_listen(door.listen) {
+                section.problem(&["listen"], exposed.to_string());
+            }
+            Self { cluster, door, auth, limits: Limits::read(section) }
         })
     }
 }

@@ -4,6 +4,7 @@
 //! What goes to the log is the client's own text, byte for byte but for the tenant and the source, which a token decides.
 
 use bytes::Bytes;
+use runtime::auth::Identity;
 use runtime::record::{Headers, Outgoing};
 use schemas::{FieldSet, Op, Origin, Profile, RejectCode, Rejection, Tenant, UserId, Version};
 use schemas::{accept, json, rules, topics};
@@ -24,6 +25,23 @@ pub struct Sender {
     pub source: Option<Arc<str>>,
     /// The fields that may be named; `None` if all of them.
     pub fields: Option<FieldSet>,
+}
+
+impl Sender {
+    /// Whom a token speaks for; whoever is not checked is believed. `None` if the token's tenant is no tenant's name.
+    #[must_use]
+    pub fn of(identity: &Identity, profile: &Profile) -> Option<Self> {
+        if identity.is_anonymous() {
+            return Some(Self::default());
+        }
+        let fields = identity.mask().map(|mask| {
+            let mut fields = FieldSet::EMPTY;
+            let allowed = profile.fields().iter().enumerate().filter(|(_, field)| mask.allows(&field.name));
+            allowed.for_each(|(position, _)| fields.insert(position));
+            fields
+        });
+        Some(Self { tenant: Some(Tenant::new(&identity.tenant)?), source: Some(identity.client.clone()), fields })
+    }
 }
 
 /// Why a change is not written. Data of the client's, never an error of ours.

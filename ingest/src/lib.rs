@@ -23,6 +23,6 @@ pub use config::Config;
 pub use describe::openapi;
 pub use judge::{Judge, Refusal, Sender};
 pub use raw::{Placed, Raw};
-pub use routes::router;
+pub use routes::{SCOPE, router};
 #[cfg(feature = "servers")]
 pub use service::{SERVICE, run};

@@ -14,10 +14,14 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use runtime::auth::Identity;
 use runtime::http::{BodyFault, BodyWatch, Problem};
 use schemas::{Op, RejectCode, UserId, accept};
 use serde_json::value::RawValue;
 use std::sync::Arc;
+
+/// What an access token must allow for any of these paths.
+pub const SCOPE: &str = "changes:write";
 
 /// What a body holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +34,7 @@ enum Media {
 
 /// The paths under `/v1`: `POST /v1/changes`, and `PUT`, `PATCH` and `DELETE` of `/v1/users/{id}`.
 ///
-/// On whose behalf a request is made it finds in its extensions, as a [`Sender`]; without one, changes are believed.
+/// On whose behalf a request is made it finds in its extensions, as an [`Identity`]; without one, changes are believed.
 #[must_use]
 pub fn router<R: Raw>(ingest: Arc<Ingest<R>>) -> Router {
     Router::new()
@@ -41,7 +45,11 @@ pub fn router<R: Raw>(ingest: Arc<Ingest<R>>) -> Router {
 
 async fn changes<R: Raw>(State(ingest): State<Arc<Ingest<R>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let (sender, watch) = (sender(&parts), watch(&parts));
+    let watch = watch(&parts);
+    let sender = match sender(&ingest, &parts) {
+        Ok(sender) => sender,
+        Err(problem) => return problem.into_response(),
+    };
     let taken = match media(&parts) {
         Ok(Media::Json) => Box::pin(whole(&ingest, &sender, body, &watch)).await,
         Ok(Media::Lines) => Box::pin(streamed(&ingest, &sender, body, &watch)).await,
@@ -145,7 +153,11 @@ async fn delete<R: Raw>(State(ingest): State<Arc<Ingest<R>>>, request: Request) 
 /// A request on one user: one change.
 async fn user<R: Raw>(ingest: &Ingest<R>, op: Op, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let (sender, watch) = (sender(&parts), watch(&parts));
+    let watch = watch(&parts);
+    let sender = match sender(ingest, &parts) {
+        Ok(sender) => sender,
+        Err(problem) => return problem.into_response(),
+    };
     let named = Path::<String>::from_request_parts(&mut parts, &()).await;
     let Some(user_id) = named.ok().and_then(|Path(id)| UserId::of(id)) else {
         let code = RejectCode::UserIdInvalid;
@@ -164,8 +176,14 @@ async fn user<R: Raw>(ingest: &Ingest<R>, op: Op, request: Request) -> Response 
     }
 }
 
-fn sender(parts: &Parts) -> Sender {
-    parts.extensions.get::<Sender>().cloned().unwrap_or_default()
+/// On whose behalf a request is made: who was let in is in its extensions.
+fn sender<R: Raw>(ingest: &Ingest<R>, parts: &Parts) -> Result<Sender, Problem> {
+    let Some(identity) = parts.extensions.get::<Identity>() else { return Ok(Sender::default()) };
+    Sender::of(identity, ingest.judge.profile()).ok_or_else(|| {
+        let code = RejectCode::TenantInvalid;
+        let detail = "the access token speaks for a tenant that cannot be one";
+        Problem::new(StatusCode::FORBIDDEN, code.as_str(), code.reason()).detail(detail)
+    })
 }
 
 fn media(parts: &Parts) -> Result<Media, Problem> {

@@ -3,7 +3,8 @@
 use crate::batch::Ingest;
 use crate::brokers::Brokers;
 use crate::config::Config;
-use crate::routes::router;
+use crate::routes::{SCOPE, router};
+use runtime::auth::{Guard, require};
 use runtime::http::{Door, DoorMetrics};
 use runtime::kafka::{TopicSpec, await_topics, brokers, sink_to};
 use runtime::limits::Limits;
@@ -19,6 +20,8 @@ pub const SERVICE: Service = Service {
     admin_port: 7105,
 };
 
+const KEYS_BUDGET: Duration = Duration::from_secs(1);
+
 /// What is under way when it is told to leave has so long to be acknowledged.
 const LEAVE_WITHIN: Duration = Duration::from_secs(15);
 
@@ -27,7 +30,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(15);
 /// # Errors
 /// Exit 64 if configuration or topics do not fit, 70 if the address cannot be had.
 pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
-    let Config { cluster, door, limits } = config;
+    let Config { cluster, door, auth, limits } = config;
     let profile = Profile::embedded().map(Arc::new).map_err(Failure::config)?;
     let door = Door::bind(&door, DoorMetrics::new(&context.telemetry))
         .await
@@ -38,7 +41,9 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     await_topics(&context, &cluster, &[spec]).await?;
     let sink = sink_to(&cluster, raw)?.behind(brokers(&context, &Limits::default()));
     let log = Brokers { sink, partitions: cluster.partitions };
-    let router = router(Arc::new(Ingest::new(profile, log, limits)));
+    let guard = Guard::new(auth, context.clock.clone(), &context.health)?;
+    let router = router(Arc::new(Ingest::new(profile, log, limits))).route_layer(require(guard.clone(), SCOPE));
+    context.lifecycle.spawn_beneath("keys", KEYS_BUDGET, |stop| guard.keep_keys(stop));
     context.lifecycle.spawn("door", LEAVE_WITHIN, |stop| async move {
         door.serve(router, stop).await;
         Ok(())

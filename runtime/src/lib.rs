@@ -2,6 +2,7 @@
 //!
 //! Without the feature `servers` it knows no Kafka either: whoever keeps a log brings a source and a sink.
 
+pub mod auth;
 pub mod backoff;
 pub mod boot;
 pub mod breaker;

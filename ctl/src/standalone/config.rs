@@ -1,6 +1,7 @@
 //! What `standalone` can be set to.
 
 use embedded::Durability;
+use runtime::auth;
 use runtime::config::{Choice, Section, Settings};
 use runtime::http::DoorConfig;
 use runtime::limits::{Limits, within_grace};
@@ -22,6 +23,7 @@ pub struct Config {
     /// Where changes come in over HTTP.
     pub door: DoorConfig,
     pub ingest: ingest::Limits,
+    pub auth: auth::Config,
     /// Folder of reference tables; the directory's own unless set.
     pub tables: Option<PathBuf>,
 }
@@ -37,7 +39,7 @@ impl Choice for When {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        for other in ["kafka", "cassandra", "redis", "sink", "query", "auth"] {
+        for other in ["kafka", "cassandra", "redis", "sink", "query"] {
             section.foreign(other);
         }
         let data = "The directory that everything is kept in; --data goes before it.";
@@ -48,12 +50,17 @@ impl Settings for Config {
         let tables = "Folder of reference tables, <table>@<YYYYMMDDTHHMMSSZ>.csv; DIR/reference if unset.";
         let limits = within_grace(section, Limits::local());
         let ingest = section.within("ingest", ingest::Limits::read);
+        let auth: auth::Config = section.section("auth");
         let (data, When(durability), partitions, door) = section.within("standalone", |section| {
+            let door = DoorConfig::read(section, PORT);
+            if let Err(exposed) = auth.check_listen(door.listen) {
+                section.problem(&["listen"], exposed.to_string());
+            }
             (
                 section.path("data", data).optional(),
                 section.choice("sync", sync).default(When::default()),
                 section.count("partitions", partitions).between(1, 4_096).optional(),
-                DoorConfig::read(section, PORT),
+                door,
             )
         });
         let floor = section.within("version", |section| section.instant("floor", floor).optional());
@@ -65,6 +72,7 @@ impl Settings for Config {
             limits,
             door,
             ingest,
+            auth,
             tables: section.within("enrich", |section| section.path("tables", tables).optional()),
         }
     }
@@ -79,6 +87,17 @@ mod tests {
     fn nothing_has_to_be_set() {
         let config = load::<Config>(Given::new(None, "", []).unwrap()).unwrap().config;
         assert_eq!((config.data, config.durability, config.partitions), (None, Durability::Soon, None));
+    }
+
+    #[test]
+    fn a_door_that_others_can_reach_asks_for_tokens() {
+        let open = "standalone.listen = \"0.0.0.0:7080\"";
+        let refused = load::<Config>(Given::new(None, open, []).unwrap()).unwrap_err().to_string();
+        assert!(refused.contains("auth.mode"), "{refused}");
+        let guarded = format!(
+            "{open}\nauth.mode = \"oauth2\"\nauth.issuers.main = {{ url = \"https://id.example.org\", audience = \"tidewater\" }}"
+        );
+        assert!(load::<Config>(Given::new(None, &guarded, []).unwrap()).is_ok());
     }
 
     #[test]

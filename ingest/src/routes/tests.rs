@@ -3,9 +3,10 @@
 use super::*;
 use crate::batch::Limits;
 use crate::raw::Placed;
+use runtime::auth::FieldMask;
 use runtime::fault::Fault;
 use runtime::record::{Offset, Outgoing};
-use schemas::{FieldSet, Origin, Profile, Tenant, topics};
+use schemas::{Origin, Profile, topics};
 use serde_json::{Value, json};
 use std::future::pending;
 use std::sync::Mutex;
@@ -228,7 +229,8 @@ async fn a_user_is_put_patched_and_deleted_by_requests_on_him() {
 #[tokio::test]
 async fn whoever_sends_is_found_in_the_request_and_not_in_the_change() {
     let door = door(Log::default());
-    let sender = Sender { tenant: Tenant::new("acme"), source: Some("crm".into()), fields: Some(FieldSet::EMPTY) };
+    let mask = Arc::new(["email"].into_iter().collect::<FieldMask>());
+    let sender = Identity::new("acme", "crm", "changes:write", Some(mask));
     let mut request = Request::builder().method("DELETE").uri("/v1/users/ada").body(Body::empty()).unwrap();
     request.extensions_mut().insert(sender.clone());
     assert_eq!(door.send(request).await.status, 202);
@@ -239,6 +241,11 @@ async fn whoever_sends_is_found_in_the_request_and_not_in_the_change() {
     request.extensions_mut().insert(sender);
     let answer = door.send(request).await;
     assert_eq!((answer.status, &answer.body["code"]), (403, &json!("field-forbidden")));
+    let mut request = Request::builder().method("DELETE").uri("/v1/users/ada").body(Body::empty()).unwrap();
+    request.extensions_mut().insert(Identity::new("No Tenant", "crm", "changes:write", None));
+    let answer = door.send(request).await;
+    assert_eq!((answer.status, &answer.body["code"]), (403, &json!("tenant-invalid")));
+    assert_eq!(door.users().len(), 1);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 
 use super::path::{ENV_PREFIX, KeyPath};
 use super::problem::{Error, Place, Problem};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -125,6 +125,17 @@ impl Given {
     /// What the environment sets beneath `section`: the keys that follow it, and the text.
     pub(super) fn env_beneath(&self, section: &KeyPath) -> impl Iterator<Item = (&KeyPath, &[String], &str)> {
         self.env.iter().filter_map(|(path, text)| Some((path, section.beneath(path)?, text.as_str())))
+    }
+
+    /// What is written under `path` as sections of their own.
+    pub(super) fn names_beneath(&self, path: &KeyPath) -> BTreeSet<String> {
+        let in_file = self.find_in_file(path).and_then(toml::Value::as_table);
+        let mut names: BTreeSet<String> = in_file.into_iter().flat_map(toml::Table::keys).cloned().collect();
+        names.extend(self.env_beneath(path).filter_map(|(_, keys, _)| match keys {
+            [name, _, ..] => Some(name.clone()),
+            [] | [_] => None,
+        }));
+        names
     }
 
     /// Where the value at `path` was written.

@@ -89,7 +89,7 @@ pub fn declarations<C: Settings>() -> Declarations {
 }
 
 pub(crate) fn declarations_of(read: impl FnOnce(&mut Section<'_>)) -> Declarations {
-    let mut reader = Reader::new(Given::default());
+    let mut reader = Reader::reference();
     read(&mut Section::root(&mut reader));
     reader.into_declarations()
 }

@@ -7,24 +7,33 @@ use super::path::KeyPath;
 use super::problem::{Error, Problem};
 use super::setting::{FreeTable, SecretSetting, Setting};
 use super::value::{ByteSize, Choice, Count, Kind, Value};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How alike two keys must be, of 1, for one to be proposed in place of the other.
 const ALIKE_MIN: f64 = 0.7;
+/// Stands for the name that an operator gives a section of [`Section::each`].
+const EXAMPLE_NAME: &str = "NAME";
 
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) given: Given,
     declarations: Declarations,
     problems: Vec<Problem>,
+    /// Nothing is given: what can be written is declared, for people to read.
+    is_reference: bool,
 }
 
 impl Reader {
     pub(super) fn new(given: Given) -> Self {
         let problems = given.problems();
-        Self { given, declarations: Declarations::default(), problems }
+        Self { given, declarations: Declarations::default(), problems, is_reference: false }
+    }
+
+    pub(super) fn reference() -> Self {
+        Self { is_reference: true, ..Self::new(Given::default()) }
     }
 
     pub(super) fn declare(&mut self, declaration: Declaration) {
@@ -216,6 +225,22 @@ impl<'r> Section<'r> {
     /// [`Section::section`] by a function.
     pub fn within<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         read(&mut Section { reader: self.reader, path: self.path.child(key) })
+    }
+
+    /// The sections beneath `key`, which the operator names: what `read` makes of each and its name, in the order of
+    /// names. A name from the environment is in lower case.
+    pub fn each<T>(&mut self, key: &'static str, mut read: impl FnMut(&str, &mut Section<'_>) -> T) -> Vec<T> {
+        let above = self.path_of(key);
+        let names = if self.reader.is_reference {
+            BTreeSet::from([EXAMPLE_NAME.to_owned()])
+        } else {
+            self.reader.given.names_beneath(&above)
+        };
+        let mut found = Vec::new();
+        for name in names {
+            found.push(read(&name, &mut Section { reader: self.reader, path: above.child(&name) }));
+        }
+        found
     }
 
     /// Notes that the values at `keys` (dotted paths seen from here) do not go together; `text` says what to do.

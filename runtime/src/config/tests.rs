@@ -318,6 +318,42 @@ fn a_section_of_other_processes_is_let_stand_and_not_shown() {
     assert!(!reference(&[("validate", declarations::<Guest>())]).contains("redis"));
 }
 
+#[derive(Debug)]
+struct Named(Vec<(String, u16)>);
+
+impl Settings for Named {
+    fn read(section: &mut Section<'_>) -> Self {
+        let port = |section: &mut Section<'_>| section.count("port", "Its port.").required("it has one");
+        Self(section.each("shops", |name, section| (name.to_owned(), port(section))))
+    }
+}
+
+#[test]
+fn sections_that_the_operator_names_are_read_from_the_file_and_the_environment() {
+    let env = [("TIDEWATER__SHOPS__WEST__PORT", "3"), ("TIDEWATER__SHOPS__EAST__PORT", "1")];
+    let Named(shops) = load(given("[shops.west]\nport = 2\n[shops.\"a.b\"]\nport = 4", &env)).unwrap().config;
+    let shops: Vec<(&str, u16)> = shops.iter().map(|(name, port)| (name.as_str(), *port)).collect();
+    assert_eq!(shops, [("a.b", 4), ("east", 1), ("west", 3)]);
+    let Named(none) = load(given("", &[])).unwrap().config;
+    assert!(none.is_empty(), "{none:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_named_section_is_told_by_its_name() {
+    let text = "[shops.west]\nport = \"x\"\n[shops.east]\n[shops.north]\nport = 1\ncolour = 2";
+    let error = load::<Named>(given(text, &[("TIDEWATER__SHOPS__SOUTH", "1")])).unwrap_err().to_string();
+    for expected in ["shops.west.port: is", "shops.east.port: missing", "shops.north.colour: no such", "SOUTH: no such"]
+    {
+        assert!(error.contains(expected), "{expected}\n{error}");
+    }
+}
+
+#[test]
+fn the_reference_has_an_example_of_a_named_section() {
+    let page = reference(&[("shop", declarations::<Named>())]);
+    assert!(page.contains("`[shops.NAME]`") && page.contains("Its port."), "{page}");
+}
+
 #[test]
 fn the_reference_lists_every_option_with_its_unit_default_and_reason() {
     let page = reference(&[("validate", declarations::<Root>()), ("sink", declarations::<Root>())]);
