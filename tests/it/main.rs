@@ -23,6 +23,7 @@ mod import;
 mod load;
 mod memory;
 mod misconfiguration;
+mod openid;
 mod outage;
 mod pinned;
 mod pipeline;
