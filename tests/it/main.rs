@@ -24,6 +24,7 @@ mod import;
 mod load;
 mod memory;
 mod misconfiguration;
+mod openid;
 mod outage;
 mod pinned;
 mod pipeline;

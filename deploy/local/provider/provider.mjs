@@ -7,6 +7,10 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+// What the provider itself has to say goes to stderr; stdout is ours.
+for (const level of ['log', 'info', 'debug', 'warn']) console[level] = console.error;
+const say = (line) => process.stdout.write(`${line}\n`);
+
 // Installed elsewhere, once per machine: the first argument says where.
 const installed = createRequire(pathToFileURL(join(process.argv[2], 'package.json')));
 const { default: Provider } = await import(pathToFileURL(installed.resolve('oidc-provider')));
@@ -17,7 +21,6 @@ const secret = randomBytes(32).toString('base64url');
 const kinds = {
   RS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
   ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
-  EdDSA: () => generateKeyPairSync('ed25519'),
 };
 
 let made = 0;
@@ -66,14 +69,14 @@ server.listen(0, '127.0.0.1', () => {
   let keys = [key('RS256')];
   const serve = () => { answer = provider(issuer, keys).callback(); };
   serve();
-  console.log(`ISSUER=${issuer}\nAUDIENCE=${audience}\nCLIENT_ID=crm\nCLIENT_SECRET=${secret}\nREADY=yes`);
+  say(`ISSUER=${issuer}\nAUDIENCE=${audience}\nCLIENT_ID=crm\nCLIENT_SECRET=${secret}\nREADY=yes`);
   const commands = createInterface({ input: process.stdin });
   commands.on('line', (line) => {
     const [verb, alg] = line.split(' ');
     // The newest key signs; the one before stays published until it is withdrawn.
     keys = verb === 'rotate' ? [key(alg), keys[0]] : [keys[0]];
     serve();
-    console.log(`DONE=${line}`);
+    say(`DONE=${line}`);
   });
   commands.on('close', () => process.exit(0));
 });

@@ -92,15 +92,9 @@ impl Fetch {
     /// is one request in ten minutes, and an issuer that moves its keys is followed.
     async fn discover(&self, issuer: &Address) -> Result<Address, Error> {
         let address = format!("{}{DISCOVERY}", issuer.as_str().trim_end_matches('/'));
-        let plain = if issuer.is_plain() { Plain::OnLoopback } else { Plain::Never };
-        let address = Address::new(&address, plain).map_err(|_| Error::NoKeysAddress)?;
+        let address = Address::new(&address, Plain::OnLoopback).map_err(|_| Error::NoKeysAddress)?;
         let document = self.document(&address).await?;
-        if text(&document, "issuer") != Some(issuer.as_str()) {
-            return Err(Error::OtherIssuer);
-        }
-        // An issuer elsewhere must not send us to a port of this machine.
-        let keys = text(&document, "jwks_uri").and_then(|text| Address::new(text, plain).ok());
-        keys.ok_or(Error::NoKeysAddress)
+        keys_address(&document, issuer)
     }
 
     async fn document(&self, address: &Address) -> Result<Map<String, Value>, Error> {
@@ -124,6 +118,17 @@ impl Fetch {
     }
 }
 
+/// What the discovery document of `issuer` says. It has to be its own, and an issuer elsewhere must not send us to a
+/// port of this machine.
+fn keys_address(document: &Map<String, Value>, issuer: &Address) -> Result<Address, Error> {
+    if text(document, "issuer") != Some(issuer.as_str()) {
+        return Err(Error::OtherIssuer);
+    }
+    let plain = if issuer.is_plain() { Plain::OnLoopback } else { Plain::Never };
+    let keys = text(document, "jwks_uri").and_then(|text| Address::new(text, plain).ok());
+    keys.ok_or(Error::NoKeysAddress)
+}
+
 /// The keys of a set that can be used; those that cannot are passed over, as RFC 7517 (5) wants it.
 pub(super) fn usable_keys(document: &Map<String, Value>) -> Result<Vec<Key>, Error> {
     let published = document.get("keys").and_then(Value::as_array).ok_or(Error::NoKeys)?;
@@ -143,4 +148,24 @@ fn no_authorities(error: io::Error) -> Failure {
          ca-certificates, or name a file of them in SSL_CERT_FILE ({error})"
     );
     Failure::config(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn found(issuer: &str, jwks_uri: &str) -> bool {
+        let document = json!({"issuer": issuer, "jwks_uri": jwks_uri});
+        let issuer = Address::new(issuer, Plain::OnLoopback).unwrap();
+        keys_address(document.as_object().unwrap(), &issuer).is_ok()
+    }
+
+    #[test]
+    fn an_issuer_elsewhere_cannot_send_us_to_this_machine() {
+        assert!(found("https://id.example.com", "https://keys.example.com/keys"));
+        assert!(!found("https://id.example.com", "http://127.0.0.1:9000/keys"));
+        assert!(!found("https://id.example.com", "http://localhost/keys"));
+        assert!(found("http://127.0.0.1:1", "http://127.0.0.1:1/keys"), "one that is here may stay here");
+    }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How alike two keys must be, of 1, for one to be proposed in place of the other.
 const ALIKE_MIN: f64 = 0.7;
 /// Stands for the name that an operator gives a section of [`Section::each`].
-const EXAMPLE_NAME: &str = "NAME";
+pub(super) const EXAMPLE_NAME: &str = "NAME";
 
 #[derive(Debug)]
 pub(super) struct Reader {

@@ -2,6 +2,7 @@
 
 use super::declaration::{Declaration, Declarations, Presence};
 use super::path::{ENV_PREFIX, KeyPath};
+use super::reader::EXAMPLE_NAME;
 
 /// The reference of `services` (name and declarations) as Markdown. A section that several services read alike
 /// stands there once, with their names.
@@ -54,7 +55,9 @@ pub fn template(services: &[(&str, Declarations)]) -> String {
     let mut text = String::from(TEMPLATE_INTRODUCTION);
     for (path, options) in sections {
         if !path.keys().is_empty() {
-            text.push_str(&format!("\n[{path}]\n"));
+            // Written out, the example would be one more section of that kind.
+            let mark = if path.keys().iter().any(|key| key == EXAMPLE_NAME) { "# " } else { "" };
+            text.push_str(&format!("\n{mark}[{path}]\n"));
         }
         for option in options {
             text.push_str(&option_of_template(&option));

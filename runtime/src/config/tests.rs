@@ -352,6 +352,9 @@ fn what_is_wrong_with_a_named_section_is_told_by_its_name() {
 fn the_reference_has_an_example_of_a_named_section() {
     let page = reference(&[("shop", declarations::<Named>())]);
     assert!(page.contains("`[shops.NAME]`") && page.contains("Its port."), "{page}");
+    let text = template(&[("shop", declarations::<Named>())]);
+    assert!(text.contains("# [shops.NAME]"), "{text}");
+    assert!(load::<Named>(given(&text, &[])).unwrap().config.0.is_empty(), "the example is no section");
 }
 
 #[test]

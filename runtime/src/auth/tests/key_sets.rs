@@ -1,7 +1,7 @@
 //! How keys come, go and stay, against an issuer that is a real server.
 
 use super::forge::{Draft, ED, OTHER_P256, P256, P384, RSA};
-use super::issuer::{AUDIENCE, DISCOVERY, Guarded, Issuer, KEYS, NOW_S, Reply, config, headers, pace};
+use super::issuer::{AUDIENCE, DISCOVERY, Guarded, Issuer, KEYS, NOW_S, Reply, headers, pace};
 use crate::auth::keys::Pace;
 use crate::auth::{Denied, Reason};
 use serde_json::{Value, json};
@@ -81,15 +81,6 @@ async fn what_is_no_key_set_is_refused_and_the_issuer_asked_again_until_it_is_on
         assert!(guarded.admit(&good).await.is_ok(), "{reply:?}");
     }
     assert_eq!(elsewhere.count(KEYS), 0, "a redirect was followed");
-}
-
-#[tokio::test]
-async fn a_plain_address_of_this_machine_is_not_taken_from_an_issuer_elsewhere() {
-    let issuer = Issuer::publishing(vec![P256.jwk("p256")]).await;
-    for text in [format!("{}{KEYS}", issuer.url), "http://192.0.2.1/keys".to_owned()] {
-        assert!(crate::auth::Address::new(&text, crate::auth::address::Plain::Never).is_err());
-    }
-    assert!(fetching(&Guarded::new(&issuer.url, "", pace())).await.contains("1 keys"));
 }
 
 #[tokio::test]
@@ -242,14 +233,4 @@ async fn fetching_ends_when_it_is_told_to_also_in_the_middle_of_it() {
     guarded.stop.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(5), guarded.tasks.join_next()).await;
     assert!(ended.expect("it ends").unwrap().is_ok());
-}
-
-#[test]
-fn a_machine_without_authorities_is_not_asked_for_them_in_vain() {
-    let plain = format!(
-        "[auth]\nmode = \"oauth2\"\n[auth.issuers.main]\nurl = \"https://id.example.com\"\naudience = \"{AUDIENCE}\"\n\
-         jwks_url = \"http://127.0.0.1:1/keys\""
-    );
-    let config = config(&plain).unwrap();
-    assert!(crate::auth::fetch::Fetch::new(&config.issuers, MS).is_ok());
 }
