@@ -4,8 +4,10 @@
 //! reads raw and pinned changes, gives them their place, checks and enriches them, and one that writes the table.
 
 mod config;
+mod followed;
 
 pub use config::Config;
+pub use followed::Followed;
 
 use crate::error::USAGE;
 use crate::world::Target;

@@ -46,11 +46,8 @@ pub trait Cache: Send + Sync + 'static {
 /// A table of profiles.
 pub trait Rows: Send + Sync + 'static {
     /// The row of a user with all that was settled before the read began, if anything was ever written of him.
-    fn read(
-        &self,
-        tenant: &Tenant,
-        user_id: &UserId,
-    ) -> impl Future<Output = Result<Option<ProfileRow>, Error>> + Send;
+    fn read(&self, tenant: &Tenant, user_id: &UserId)
+    -> impl Future<Output = Result<Option<ProfileRow>, Error>> + Send;
 }
 
 /// Why there is no answer. Never holds a key or a value.

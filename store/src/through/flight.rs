@@ -44,8 +44,8 @@ impl Flights {
             Entry::Occupied(entry) => (entry.into_mut(), false),
             Entry::Vacant(entry) => (entry.insert(None), true),
         };
-        let boarding =
-            next.get_or_insert_with(|| Boarding { stage: Arc::new(watch::Sender::new(Stage::Boarding)), leases: vec![] });
+        let boarding = next
+            .get_or_insert_with(|| Boarding { stage: Arc::new(watch::Sender::new(Stage::Boarding)), leases: vec![] });
         boarding.leases.extend(lease);
         (boarding.stage.subscribe(), is_first)
     }
