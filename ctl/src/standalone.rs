@@ -5,8 +5,10 @@
 
 mod config;
 mod doors;
+mod followed;
 
 pub use config::Config;
+pub use followed::Followed;
 
 use crate::error::USAGE;
 use crate::world::Target;

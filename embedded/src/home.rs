@@ -23,6 +23,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use store::through::{self, Through};
 use tracing::{debug, info};
 
 /// The layout that this release writes and reads.
@@ -93,8 +94,9 @@ pub struct Home {
     pub log: Log,
     pub table: Table,
     pub cache: Cache,
+    /// The table behind the cache: how profiles are read.
+    pub profiles: Arc<Through<Cache, Table>>,
     pub clock: Clock,
-    pub(crate) profile: Arc<Profile>,
     /// Given up when the last clone is dropped.
     _lock: Arc<File>,
 }
@@ -117,6 +119,8 @@ impl Home {
         let log = Log::open(&dir.join("log"), &terms)?;
         let table = Table::open(&dir.join("table"), &options.profile)?;
         let cache = Cache::new(options.clock.clone());
+        let through =
+            Through::new(Some(cache.clone()), table.clone(), options.profile.clone(), through::Limits::default());
         Ok(Self {
             dir: dir.into(),
             layout,
@@ -124,8 +128,8 @@ impl Home {
             log,
             table,
             cache,
+            profiles: Arc::new(through),
             clock: options.clock.clone(),
-            profile: options.profile.clone(),
             _lock: Arc::new(lock),
         })
     }

@@ -16,7 +16,7 @@ pub mod log;
 mod sink;
 mod source;
 pub mod table;
-mod view;
+mod through;
 
 pub use cache::Cache;
 pub use error::Error;

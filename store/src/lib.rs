@@ -1,8 +1,8 @@
-//! What Tidewater remembers: profiles in Cassandra ([`cql`]) and the cache in Redis ([`cache`]).
+//! What Tidewater remembers: profiles in Cassandra ([`cql`]), the cache in Redis ([`cache`]), and reading the one
+//! through the other ([`through`]).
 //!
 //! Knows databases, not Kafka. Every table, statement and cache key of the product is made here and nowhere else, and
 //! this is the only crate that talks to the two clients.
-
 //!
 //! Without the feature `servers` it talks to nobody: what is left is what any keeper of profiles has to do alike.
 
@@ -10,6 +10,7 @@ pub mod cache;
 pub mod cql;
 #[cfg(feature = "servers")]
 mod credentials;
+pub mod through;
 
 #[cfg(feature = "servers")]
 pub use credentials::Credentials;

@@ -11,7 +11,7 @@ use runtime::record::{Outgoing, Record};
 use schemas::{Tenant, UserId, Version};
 use std::sync::Arc;
 use std::time::Duration;
-use store::cache::{Answer, Key};
+use store::through::Source;
 
 /// Of one answer, but that one record or row is always allowed.
 const PAGE_BYTES: usize = 1 << 20;
@@ -63,7 +63,7 @@ pub(super) async fn answer(home: &Home, standing: Standing, message: Message) ->
         Request::Rows => rows(home, body),
         Request::Get { tenant, user_id } => {
             let (tenant, user_id) = names(&tenant, &user_id)?;
-            get(home, &tenant, &user_id)
+            get(home, &tenant, &user_id).await
         }
         Request::Sync => {
             home.log.sync().await?;
@@ -186,18 +186,12 @@ fn rows(home: &Home, body: Vec<u8>) -> Result<Message, Error> {
 }
 
 /// A profile as readers are served: from the cache, else from the row, which then fills the cache.
-fn get(home: &Home, tenant: &Tenant, user_id: &UserId) -> Result<Message, Error> {
-    let found = home.cache.look_up(&Key::new(tenant, user_id));
-    if let Answer::Hit(cached) = found {
-        let seen = Seen { version: Some(cached.version.get()), receipt: cached.receipt, is_cached: true };
-        return Message::new(&seen, cached.payload.into_bytes());
-    }
-    let view = home.view(tenant, user_id)?;
-    if let Answer::Miss(lease) = found {
-        view.fill(&home.cache, &lease);
-    }
-    let seen = Seen { version: view.version.map(Version::get), receipt: view.receipt, is_cached: false };
-    Message::new(&seen, view.payload.into_bytes())
+async fn get(home: &Home, tenant: &Tenant, user_id: &UserId) -> Result<Message, Error> {
+    let seen = home.profiles.get(tenant, user_id).await;
+    let seen = seen.map_err(|error| Error::Refused { text: error.to_string(), is_usage: false })?;
+    let is_cached = seen.source == Source::Cache;
+    let payload = seen.payload.as_deref().unwrap_or_default().as_bytes().to_vec();
+    Message::new(&Seen { version: seen.version.map(Version::get), receipt: seen.receipt, is_cached }, payload)
 }
 
 fn of_name<'h>(home: &'h Home, name: &str) -> Result<&'h Topic, Error> {
