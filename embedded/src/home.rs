@@ -5,12 +5,13 @@
 //! DIR/lock             held by the one process that has it
 //! DIR/control.sock     where that process answers others
 //! DIR/log/<topic>/     segment files
-//! DIR/table/           profiles and commits
+//! DIR/table/           profiles, commits, idempotency keys
 //! DIR/reference/       tables for look-ups
 //! ```
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::keys::TableKeys;
 use crate::log::{Durability, Log, Terms};
 use crate::table::Table;
 use runtime::Clock;
@@ -93,6 +94,7 @@ pub struct Home {
     pub log: Log,
     pub table: Table,
     pub cache: Cache,
+    pub keys: TableKeys,
     pub clock: Clock,
     pub(crate) profile: Arc<Profile>,
     /// Given up when the last clone is dropped.
@@ -117,6 +119,7 @@ impl Home {
         let log = Log::open(&dir.join("log"), &terms)?;
         let table = Table::open(&dir.join("table"), &options.profile)?;
         let cache = Cache::new(options.clock.clone());
+        let keys = TableKeys::new(table.clone(), options.clock.clone(), options.durability);
         Ok(Self {
             dir: dir.into(),
             layout,
@@ -124,6 +127,7 @@ impl Home {
             log,
             table,
             cache,
+            keys,
             clock: options.clock.clone(),
             profile: options.profile.clone(),
             _lock: Arc::new(lock),
@@ -151,7 +155,7 @@ impl Home {
     }
 
     /// Goes through the files that the start has not, then removes what is older than its topic keeps it and was read by all
-    /// of `readers`, pairs of group and topic; for ever.
+    /// of `readers`, pairs of group and topic, and idempotency keys that are over; for ever.
     ///
     /// # Errors
     /// If a file is damaged or cannot be removed.
@@ -176,6 +180,10 @@ impl Home {
             if waited >= TEND_EVERY {
                 waited = Duration::ZERO;
                 self.retain(readers)?;
+                let keys = self.keys.clone();
+                let swept = tokio::task::spawn_blocking(move || keys.sweep()).await;
+                let swept = swept.map_err(|_| Error::Closed)??;
+                debug!(keys = swept, "idempotency keys were over and are removed");
             }
         }
     }

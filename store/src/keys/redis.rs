@@ -107,21 +107,25 @@ impl Keys for RedisKeys {
         let keep_ms = millis(self.terms.keep_for);
         let (state, answer) = protocol::as_stored(answer);
         let arguments: [&[u8]; 4] = [&turn.body().0, &state, answer, keep_ms.as_bytes()];
-        match self.run(&FINISH_SCRIPT, &turn, &arguments).await? {
-            Value::Int(1) => Ok(Finished::Kept),
-            Value::Int(0) => Ok(Finished::Lost),
-            Value::Int(2) => Err(KeysError::Foreign),
-            _ => Err(unexpected().into()),
+        match number(&self.run(&FINISH_SCRIPT, &turn, &arguments).await?) {
+            Some(1) => Ok(Finished::Kept),
+            Some(0) => Ok(Finished::Lost),
+            Some(2) => Err(KeysError::Foreign),
+            Some(_) | None => Err(unexpected().into()),
         }
     }
 
     async fn abandon(&self, turn: Turn) -> Result<(), KeysError> {
-        match self.run(&ABANDON_SCRIPT, &turn, &[]).await? {
-            Value::Int(0 | 1) => Ok(()),
-            Value::Int(2) => Err(KeysError::Foreign),
-            _ => Err(unexpected().into()),
+        match number(&self.run(&ABANDON_SCRIPT, &turn, &[]).await?) {
+            Some(0 | 1) => Ok(()),
+            Some(2) => Err(KeysError::Foreign),
+            Some(_) | None => Err(unexpected().into()),
         }
     }
+}
+
+fn number(reply: &Value) -> Option<i64> {
+    if let Value::Int(number) = reply { Some(*number) } else { None }
 }
 
 fn began(reply: Value) -> Result<Began, KeysError> {
