@@ -1,7 +1,7 @@
 use super::*;
 use crate::home::{Founding, Home, Options};
 use schemas::{Profile, Tenant};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use store::keys::{ANSWER_LEN_MAX, Scope};
@@ -16,12 +16,23 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("tidewater-keys-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut world =
-            Self { dir: std::env::temp_dir().join(name), home: None, clock: Clock::fixed(1_795_331_234_567) };
+        let mut world = Self { dir: Self::dir(), home: None, clock: Clock::fixed(1_795_331_234_567) };
         world.restart().await;
         world
+    }
+
+    fn dir() -> PathBuf {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("tidewater-keys-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        std::env::temp_dir().join(name)
+    }
+
+    /// What a process leaves that is killed now: what the system has, and not what is in its own memory.
+    async fn killed(&self) -> Self {
+        let mut left = Self { dir: Self::dir(), home: None, clock: self.clock.clone() };
+        copy(&self.dir, &left.dir);
+        left.restart().await;
+        left
     }
 
     /// As a new process opens it.
@@ -50,6 +61,18 @@ impl Drop for World {
     }
 }
 
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 fn key(text: &str) -> IdempotencyKey {
     let scope = Scope { tenant: &Tenant::default(), client: "shop", method: "POST", path: "/v1/changes" };
     scope.key(text.as_bytes()).unwrap()
@@ -60,10 +83,8 @@ fn body() -> BodyDigest {
 }
 
 async fn turn(keys: &TableKeys, text: &str) -> Turn {
-    match keys.begin(&key(text), &body()).await.unwrap() {
-        Begun::New(turn) => turn,
-        other => panic!("{other:?}"),
-    }
+    let Begun::New(turn) = keys.begin(&key(text), &body()).await.unwrap() else { panic!("somebody has the key") };
+    turn
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,6 +98,29 @@ async fn turns_and_answers_come_back_after_a_new_start() {
     assert!(matches!(again, Ok(Begun::Answered(answer)) if answer == b"202"));
     let again = world.keys().begin(&key("in-flight"), &body()).await.unwrap();
     assert!(matches!(again, Begun::InFlight { retry_after } if retry_after == Duration::from_secs(30)), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_process_loses_neither_answer_nor_lease_in_any_mode_of_sync() {
+    let world = World::new().await;
+    let table = &world.home.as_ref().unwrap().table;
+    for durability in [Durability::System, Durability::Soon, Durability::Always] {
+        let keys = TableKeys::new(table.clone(), world.clock.clone(), durability);
+        let (finished, abandoned) = (format!("finished-{durability}"), format!("abandoned-{durability}"));
+        let mine = turn(&keys, &finished).await;
+        assert_eq!(keys.finish(mine, b"202").await, Ok(Finished::Kept));
+        let mine = turn(&keys, &abandoned).await;
+        keys.abandon(mine).await.unwrap();
+        let in_flight = format!("in-flight-{durability}");
+        let _died = turn(&keys, &in_flight).await;
+        let left = world.killed().await;
+        let again = left.keys().begin(&key(&finished), &body()).await;
+        assert!(matches!(again, Ok(Begun::Answered(_))), "{durability}: {again:?}");
+        let again = left.keys().begin(&key(&in_flight), &body()).await;
+        assert!(matches!(again, Ok(Begun::InFlight { .. })), "{durability}: {again:?}");
+        let again = left.keys().begin(&key(&abandoned), &body()).await;
+        assert!(matches!(again, Ok(Begun::New(_))), "{durability}: {again:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -160,20 +160,23 @@ impl Scripts {
                 let (token, body) = (TOKENS[*token], BODIES[*body]);
                 let words: [&[u8]; 9] =
                     [b"EVAL", finish.as_bytes(), b"1", KEY, token, body, &state, answer, &ms(keep_for)];
-                return Outcome::Finish(match wire.ask(&words) {
-                    Reply::Int(1) => Ok(Finished::Kept),
-                    Reply::Int(0) => Ok(Finished::Lost),
-                    Reply::Int(2) => Err(Foreign),
-                    other => panic!("finish.lua answers {other:?}"),
+                let reply = wire.ask(&words);
+                let Reply::Int(number) = reply else { panic!("finish.lua answers {reply:?}") };
+                return Outcome::Finish(match number {
+                    1 => Ok(Finished::Kept),
+                    0 => Ok(Finished::Lost),
+                    2 => Err(Foreign),
+                    other => panic!("finish.lua answers {other}"),
                 });
             }
             Step::Abandon(token) => {
                 let reply = wire.ask(&[b"EVAL", abandon.as_bytes(), b"1", KEY, TOKENS[*token]]);
-                return Outcome::Abandon(match reply {
-                    Reply::Int(1) => Ok(Abandoned::Freed),
-                    Reply::Int(0) => Ok(Abandoned::NotOurs),
-                    Reply::Int(2) => Err(Foreign),
-                    other => panic!("abandon.lua answers {other:?}"),
+                let Reply::Int(number) = reply else { panic!("abandon.lua answers {reply:?}") };
+                return Outcome::Abandon(match number {
+                    1 => Ok(Abandoned::Freed),
+                    0 => Ok(Abandoned::NotOurs),
+                    2 => Err(Foreign),
+                    other => panic!("abandon.lua answers {other}"),
                 });
             }
             Step::Expire => wire.ask(&[b"PEXPIREAT", KEY, b"1"]),
