@@ -16,6 +16,8 @@
 mod cache;
 #[path = "conformance/flawed.rs"]
 mod flawed;
+#[path = "conformance/keys.rs"]
+mod keys;
 #[path = "conformance/log.rs"]
 mod log;
 #[path = "conformance/member.rs"]

@@ -5,12 +5,13 @@
 //! DIR/lock             held by the one process that has it
 //! DIR/control.sock     where that process answers others
 //! DIR/log/<topic>/     segment files
-//! DIR/table/           profiles and commits
+//! DIR/table/           profiles, commits, idempotency keys
 //! DIR/reference/       tables for look-ups
 //! ```
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::keys::TableKeys;
 use crate::log::{Durability, Log, Terms};
 use crate::table::Table;
 use runtime::Clock;
@@ -96,6 +97,7 @@ pub struct Home {
     pub cache: Cache,
     /// The table behind the cache: how profiles are read.
     pub profiles: Arc<Through<Cache, Table>>,
+    pub keys: TableKeys,
     pub clock: Clock,
     /// Given up when the last clone is dropped.
     _lock: Arc<File>,
@@ -121,6 +123,7 @@ impl Home {
         let cache = Cache::new(options.clock.clone());
         let through =
             Through::new(Some(cache.clone()), table.clone(), options.profile.clone(), through::Limits::default());
+        let keys = TableKeys::new(table.clone(), options.clock.clone(), options.durability);
         Ok(Self {
             dir: dir.into(),
             layout,
@@ -129,6 +132,7 @@ impl Home {
             table,
             cache,
             profiles: Arc::new(through),
+            keys,
             clock: options.clock.clone(),
             _lock: Arc::new(lock),
         })
@@ -155,7 +159,7 @@ impl Home {
     }
 
     /// Goes through the files that the start has not, then removes what is older than its topic keeps it and was read by all
-    /// of `readers`, pairs of group and topic; for ever.
+    /// of `readers`, pairs of group and topic, and idempotency keys that are over; for ever.
     ///
     /// # Errors
     /// If a file is damaged or cannot be removed.
@@ -180,6 +184,10 @@ impl Home {
             if waited >= TEND_EVERY {
                 waited = Duration::ZERO;
                 self.retain(readers)?;
+                let keys = self.keys.clone();
+                let swept = tokio::task::spawn_blocking(move || keys.sweep()).await;
+                let swept = swept.map_err(|_| Error::Closed)??;
+                debug!(keys = swept, "idempotency keys were over and are removed");
             }
         }
     }

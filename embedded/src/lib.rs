@@ -1,7 +1,7 @@
 //! The twin: the same contracts as Kafka, Cassandra and Redis keep, on one disk and in one process.
 //!
-//! A [`Home`] is one directory: a log of segment files ([`log`]), profiles and commits in one store ([`table`]), and a cache
-//! in memory ([`Cache`]). What survives what is told in `docs/standalone.md`.
+//! A [`Home`] is one directory: a log of segment files ([`log`]), profiles, commits and idempotency keys in one store
+//! ([`table`], [`TableKeys`]), and a cache in memory ([`Cache`]). What survives what is told in `docs/standalone.md`.
 //!
 //! Two rules hold it together. A record is shown to readers only when it is as safe as the directory's [`Durability`] promises, so
 //! that nothing derived from a record outlives it. And a commit is written only when the log beneath it is on disk, into the
@@ -12,6 +12,7 @@ pub mod control;
 pub mod descriptors;
 pub mod error;
 pub mod home;
+mod keys;
 pub mod log;
 mod sink;
 mod source;
@@ -21,6 +22,7 @@ mod through;
 pub use cache::Cache;
 pub use error::Error;
 pub use home::{Founding, Home, Layout, Options};
+pub use keys::TableKeys;
 pub use log::{Durability, Log, Topic};
 pub use sink::{LogSink, TableSink};
 pub use source::{LogCommitter, LogSource, Member};

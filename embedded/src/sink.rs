@@ -87,7 +87,7 @@ impl Sink for TableSink {
 }
 
 /// Runs what may wait for the disk, without keeping others from this thread where there are more of them.
-fn beside<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn beside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         Ok(_) | Err(_) => work(),

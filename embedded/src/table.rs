@@ -1,9 +1,10 @@
-//! Profiles and commits, in one store.
+//! Profiles and commits, in one store, with the entries of idempotency keys beside them.
 //!
 //! They share one tree of the store on purpose: it keeps its writes in order, so that whatever a crash or the loss of power
 //! takes is taken from the end, and a commit is never there without the profiles that it speaks of. What is gone is read
 //! again from the log.
 
+mod kept;
 mod row;
 mod shape;
 
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::cql::{GC_GRACE_MIN, Groups, VersionedRow, merge};
 
-/// Of every key the first byte says what it is of.
+/// Of every key the first byte says what it is of; `kept` has two more.
 const META: u8 = 0;
 const COMMIT: u8 = 1;
 const PROFILE: u8 = 2;

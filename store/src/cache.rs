@@ -12,7 +12,7 @@ mod fault;
 mod invalidate;
 mod key;
 #[cfg(feature = "servers")]
-mod link;
+pub(crate) mod link;
 mod lookup;
 #[cfg(feature = "servers")]
 mod persistence;

@@ -1,5 +1,5 @@
-//! What Tidewater remembers: profiles in Cassandra ([`cql`]), the cache in Redis ([`cache`]), and reading the one
-//! through the other ([`through`]).
+//! What Tidewater remembers: profiles in Cassandra ([`cql`]), the cache in Redis ([`cache`]), reading the one through the
+//! other ([`through`]), and in another Redis what was answered under an idempotency key ([`keys`]).
 //!
 //! Knows databases, not Kafka. Every table, statement and cache key of the product is made here and nowhere else, and
 //! this is the only crate that talks to the two clients.
@@ -10,6 +10,7 @@ pub mod cache;
 pub mod cql;
 #[cfg(feature = "servers")]
 mod credentials;
+pub mod keys;
 pub mod through;
 
 #[cfg(feature = "servers")]

@@ -21,7 +21,7 @@ pub(crate) const DOORS: &[(&str, &str, &[&str])] = &[
     ("prometheus", "runtime", &["src/telemetry"]),
     ("clap", "runtime", &["src/boot"]),
     ("scylla", "store", &["src/cql"]),
-    ("redis", "store", &["src/cache"]),
+    ("redis", "store", &["src/cache", "src/keys"]),
     ("fjall", "embedded", &["src/table", "src/error"]),
     ("moka", "embedded", &["src/cache"]),
     // The profile's fingerprint is that of its parsed schema.

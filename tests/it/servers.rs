@@ -1,7 +1,7 @@
 //! Where the servers of this run are, and small servers that a test has for itself.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -35,6 +35,7 @@ pub(crate) struct Redis {
     process: Child,
     port: u16,
     folder: PathBuf,
+    arguments: Vec<String>,
 }
 
 impl Redis {
@@ -46,18 +47,33 @@ impl Redis {
     pub(crate) fn start_at(port: u16, arguments: &[&str]) -> Self {
         let folder = std::env::temp_dir().join(format!("tidewater-redis-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a temporary folder");
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .args(arguments)
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        let server = Self { process, port, folder };
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let process = spawn(port, &folder, &arguments);
+        let server = Self { process, port, folder, arguments };
+        server.answers();
+        server
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().and_then(|()| self.process.wait()).expect("it can be killed");
+    }
+
+    /// With what it has on disk.
+    pub(crate) fn start_again(&mut self) {
+        self.process = spawn(self.port, &self.folder, &self.arguments);
+        self.answers();
+    }
+
+    pub(crate) fn kill_and_start_again(&mut self) {
+        self.kill();
+        self.start_again();
+    }
+
+    fn answers(&self) {
         for _ in 0..200 {
-            if !redis_cli(&server.url(), &["ping"]).is_empty() {
-                return server;
+            if !redis_cli(&self.url(), &["ping"]).is_empty() {
+                return;
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -71,6 +87,17 @@ impl Redis {
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
+}
+
+fn spawn(port: u16, folder: &Path, arguments: &[String]) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed")
 }
 
 impl Drop for Redis {

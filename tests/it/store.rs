@@ -2,5 +2,6 @@
 
 mod agreement;
 mod cassandra;
+mod keys;
 mod reader;
 mod redis;

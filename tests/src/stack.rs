@@ -10,7 +10,7 @@ pub struct Stack {
     pub brokers: String,
     /// `host:port` of each node.
     pub cassandra: Vec<String>,
-    /// `redis://host:port`
+    /// `redis://host:port` of the cache.
     pub redis: String,
     dir: PathBuf,
 }
@@ -54,7 +54,7 @@ impl Stack {
     }
 
     /// `stop`, `start`, `kill`, `pause` or `resume` for `kafka`, `cassandra` (all of them), `kafka-1`, `cassandra-1`, …
-    /// or `redis`. Returns when it is done; after `start` the server answers.
+    /// `redis` or `keys`. Returns when it is done; after `start` the server answers.
     pub async fn server(&self, verb: &str, name: &str) {
         let mut command = tokio::process::Command::new(root().join("deploy/local/stack"));
         let output = command.args(["server", verb, name, "--dir", self.dir()]).stdin(Stdio::null()).output().await;
@@ -81,7 +81,7 @@ impl Stack {
         String::from_utf8(output.expect("redis-cli is installed").stdout).expect("text").trim().to_owned()
     }
 
-    /// Host and port of Redis.
+    /// Host and port of the cache.
     #[must_use]
     pub fn redis_address(&self) -> (&str, &str) {
         self.redis.trim_start_matches("redis://").split_once(':').expect("redis://host:port")
@@ -96,6 +96,14 @@ impl Stack {
 #[must_use]
 pub fn scratch() -> PathBuf {
     std::env::temp_dir().join(format!("tidewater-it-{}", std::process::id()))
+}
+
+/// Host and port of the Redis of the idempotency keys that `make test` has started.
+#[must_use]
+pub fn keys() -> (String, u16) {
+    let url = place("KEYS_URL");
+    let (host, port) = url.trim_start_matches("redis://").split_once(':').expect("redis://host:port");
+    (host.to_owned(), port.parse().expect("a port"))
 }
 
 /// The root of the repository.

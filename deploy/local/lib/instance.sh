@@ -60,6 +60,7 @@ env_write() {
         kafka-*) brokers+=${brokers:+,}127.0.0.1:${port[$name]} ;;
         cassandra-*) nodes+=${nodes:+,}$(cassandra_host "$name"):${port[cassandra]} ;;
         redis) echo "REDIS_URL=redis://127.0.0.1:${port[redis]}" ;;
+        keys) echo "KEYS_URL=redis://127.0.0.1:${port[keys]}" ;;
       esac
     done
     [[ -z $brokers ]] || echo "KAFKA_BROKERS=$brokers"

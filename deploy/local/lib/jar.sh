@@ -71,7 +71,7 @@ install() {
 needs() {
   local name
   for name in "$@"; do
-    if [[ $name == redis ]]; then
+    if [[ $name == redis || $name == keys ]]; then
       command -v redis-server >/dev/null || install redis-server redis-server
     else
       [[ -x $java ]] || java=$(java_find) || {

@@ -14,8 +14,8 @@ server_names() {
     case $word in
       kafka) for ((number = 1; number <= brokers; number++)); do echo "kafka-$number"; done ;;
       cassandra) for ((number = 1; number <= nodes; number++)); do echo "cassandra-$number"; done ;;
-      kafka-[1-9] | cassandra-[1-9] | redis) echo "$word" ;;
-      *) usage_error "no server \`$word\`: kafka, kafka-1, cassandra, cassandra-1, redis" ;;
+      kafka-[1-9] | cassandra-[1-9] | redis | keys) echo "$word" ;;
+      *) usage_error "no server \`$word\`: kafka, kafka-1, cassandra, cassandra-1, redis, keys" ;;
     esac
   done
 }
@@ -27,7 +27,7 @@ server_port_names() {
     cassandra-1) echo "cassandra storage jmx-1" ;;
     # The others have the clients' and the ring's port from the first, at an address of their own.
     cassandra-*) echo "jmx-${1#cassandra-}" ;;
-    redis) echo "redis" ;;
+    redis | keys) echo "$1" ;;
   esac
 }
 
@@ -49,7 +49,7 @@ server_start() {
     alive "$entry/$name.process" && continue
     rm -f "$entry/$name.process"
     mkdir -p "$dir/data/$name"
-    if [[ $name != redis ]]; then "$(kind "$name")_configure" "$name"; fi
+    if [[ $name != redis && $name != keys ]]; then "$(kind "$name")_configure" "$name"; fi
     log_start[$name]=$(stat -c %s "$dir/logs/$name.log" 2>/dev/null || echo 0)
     launched+=("$name")
     setsid "$stack_home/stack" launch "$dir" "$name" </dev/null >>"$dir/logs/$name.log" 2>&1 &

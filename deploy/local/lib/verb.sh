@@ -41,7 +41,7 @@ instance_required() {
 
 verb_fetch() {
   options_read "" "$@"
-  needs kafka cassandra redis
+  needs kafka cassandra redis keys
   jar_directory
   echo
 }
@@ -86,7 +86,7 @@ up_settings() {
   [[ $commitlog =~ ^(periodic|batch)$ ]] || usage_error "--commitlog takes periodic or batch"
   [[ $jit =~ ^(quick|full)$ ]] || usage_error "--jit takes quick or full"
   if [[ -n $owner && (! $owner =~ ^[0-9]+$ || -z $(birth "$owner" || true)) ]]; then usage_error "--owner $owner is no running process"; fi
-  if ((${#words[@]} + ${#servers[@]} == 0)); then words=(kafka cassandra redis); fi
+  if ((${#words[@]} + ${#servers[@]} == 0)); then words=(kafka cassandra redis keys); fi
   asked=$(server_names "${words[@]}")
   mapfile -t servers < <(printf '%s\n' "${servers[@]}" "$asked" | grep . | sort -u)
   for name in "${servers[@]}"; do alive "$entry/$name.process" || started+=("$name"); done

@@ -7,7 +7,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, R
 use tokio::sync::Mutex;
 
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     client: Client,
     connect: AsyncConnectionConfig,
     connection: Mutex<Connection>,
@@ -22,7 +22,7 @@ struct Connection {
 
 impl Link {
     /// Connects at the first request, not here.
-    pub(super) fn new(config: &Config) -> RedisResult<Self> {
+    pub(crate) fn new(config: &Config) -> RedisResult<Self> {
         let mut settings = RedisConnectionInfo::default().set_db(config.database.into());
         if let Some(credentials) = &config.credentials {
             settings = settings.set_username(&credentials.user).set_password(&credentials.password);
@@ -39,7 +39,7 @@ impl Link {
     }
 
     /// The connection and its generation, for [`Link::judge`].
-    pub(super) async fn connection(&self) -> RedisResult<(MultiplexedConnection, u64)> {
+    pub(crate) async fn connection(&self) -> RedisResult<(MultiplexedConnection, u64)> {
         // Held while connecting: others that wait would only connect as well.
         let mut connection = self.connection.lock().await;
         if let Some(current) = &connection.current {
@@ -52,7 +52,7 @@ impl Link {
     }
 
     /// After an error the connection is not used again: answers may be missing, or be of a server that was replaced.
-    pub(super) async fn judge<T>(&self, outcome: RedisResult<T>, generation: u64) -> RedisResult<T> {
+    pub(crate) async fn judge<T>(&self, outcome: RedisResult<T>, generation: u64) -> RedisResult<T> {
         if outcome.is_err() {
             let mut connection = self.connection.lock().await;
             if connection.generation == generation {

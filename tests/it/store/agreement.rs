@@ -33,10 +33,10 @@ const TOKENS: [&[u8]; 7] = [
 const HOUR_MS: i64 = 3_600_000;
 
 /// Splitmix: a seed is a sequence.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, sides: usize) -> usize {
+    pub(super) fn below(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -44,7 +44,7 @@ impl Dice {
         usize::try_from((mixed ^ (mixed >> 31)) % sides as u64).unwrap()
     }
 
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    pub(super) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
 }
@@ -177,12 +177,12 @@ fn pure(entry: &Entry, step: &Step, now_ms: i64) -> (Outcome, Entry) {
 }
 
 /// A connection that speaks no more of the protocol than this test needs.
-struct Wire {
+pub(super) struct Wire {
     stream: BufReader<TcpStream>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Reply {
+pub(super) enum Reply {
     Nil,
     Int(i64),
     Bytes(Vec<u8>),
@@ -191,13 +191,13 @@ enum Reply {
 }
 
 impl Wire {
-    fn to(server: &Redis) -> Self {
+    pub(super) fn to(server: &Redis) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream: BufReader::new(stream) }
     }
 
-    fn ask(&mut self, words: &[&[u8]]) -> Reply {
+    pub(super) fn ask(&mut self, words: &[&[u8]]) -> Reply {
         let mut request = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {
             request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
@@ -229,7 +229,7 @@ impl Wire {
     }
 
     /// The server's clock.
-    fn now_ms(&mut self) -> i64 {
+    pub(super) fn now_ms(&mut self) -> i64 {
         let Reply::Array(parts) = self.ask(&[b"TIME"]) else { panic!("no time") };
         let number = |part: &Reply| {
             let Reply::Bytes(bytes) = part else { panic!("no number: {part:?}") };
@@ -355,7 +355,7 @@ impl Scripts {
 }
 
 /// The sequence that somebody asked for, or all of them.
-fn seeds() -> Box<dyn Iterator<Item = u64>> {
+pub(super) fn seeds() -> Box<dyn Iterator<Item = u64>> {
     #[allow(clippy::disallowed_methods, reason = "typed by a person to see one sequence again")]
     let wanted = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     wanted
