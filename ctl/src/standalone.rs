@@ -194,13 +194,15 @@ impl Workers {
         Ok(())
     }
 
-    /// Changes in over HTTP.
+    /// Changes in and profiles out over HTTP.
     fn open(&self, door: Door) -> Result<(), Failure> {
         let raw = RawLog(self.topic(topics::RAW)?);
         let Context { lifecycle, health, clock, .. } = &self.context;
         let guard = Guard::new(self.config.auth.clone(), clock.clone(), health)?;
         let router = ingest::router(Arc::new(Ingest::new(self.profile.clone(), raw, self.config.ingest)));
         let router = router.route_layer(require(guard.clone(), ingest::SCOPE));
+        let reading = query::router(self.home.profiles.clone(), Followed::new(self.home.clone()));
+        let router = router.merge(reading.route_layer(require(guard.clone(), query::SCOPE)));
         lifecycle.spawn_beneath("keys", ASIDE_BUDGET, |stop| guard.keep_keys(stop));
         lifecycle.spawn("door", DOOR_BUDGET, |stop| async move {
             door.serve(router, stop).await;

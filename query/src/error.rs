@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use runtime::http;
 use schemas::Version;
 use store::through::{self, Source};
 
@@ -10,8 +11,10 @@ use store::through::{self, Source};
 pub(crate) enum Problem {
     #[error("there is nothing under this path")]
     NothingHere,
-    #[error("only GET and HEAD are answered here")]
+    #[error("the path has no such method")]
     MethodUnknown,
+    #[error("the access token speaks for a tenant that cannot be one")]
+    TenantInvalid,
     #[error("a user id is 1 to 128 bytes of text without control characters, percent-encoded where a path needs it")]
     UserIdInvalid,
     #[error("the only parameter is fields=, once, with names of fields of a profile between commas")]
@@ -48,6 +51,7 @@ impl Problem {
         match self {
             Self::NothingHere => (StatusCode::NOT_FOUND, "nothing-here"),
             Self::MethodUnknown => (StatusCode::METHOD_NOT_ALLOWED, "method-unknown"),
+            Self::TenantInvalid => (StatusCode::FORBIDDEN, "tenant-invalid"),
             Self::UserIdInvalid => (StatusCode::BAD_REQUEST, "user-id-invalid"),
             Self::QueryInvalid => (StatusCode::BAD_REQUEST, "query-invalid"),
             Self::ReceiptInvalid => (StatusCode::BAD_REQUEST, "receipt-invalid"),
@@ -81,7 +85,7 @@ impl From<through::Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, code) = self.code();
-        let mut response = details(status, code, &self.to_string());
+        let mut response = http::Problem::new(status, code, self.to_string()).into_response();
         let headers = response.headers_mut();
         // What is wrong with one request says nothing of the next.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -93,11 +97,4 @@ impl IntoResponse for Problem {
         }
         response
     }
-}
-
-/// The body of a problem: the one place that gives it its form.
-fn details(status: StatusCode, code: &str, title: &str) -> Response {
-    let kind = format!("urn:tidewater:problem:{code}");
-    let body = serde_json::json!({"type": kind, "title": title, "status": status.as_u16(), "code": code});
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }

@@ -2,7 +2,7 @@
 //!
 //! `GET /v1/users/{id}` answers from the cache, else from the table ([`store::through`]); with a receipt it answers when
 //! that change is settled. `GET /v1/changes/{partition}/{offset}` tells what became of a change. Who asks was found out
-//! before: a [`Reader`] among the request's extensions says which tenant's users they may read, and how much of them.
+//! before: an [`Identity`] among the request's extensions says which tenant's users they may read, and how much of them.
 
 mod changes;
 mod error;
@@ -19,7 +19,8 @@ pub use log::{Hop, Log, LogError};
 use axum::Router;
 use axum::routing::get;
 use error::Problem;
-use schemas::Tenant;
+use runtime::auth::Identity;
+use schemas::{FieldSet, Profile, Tenant};
 use std::sync::Arc;
 use store::through::{Cache, Rows, Through};
 
@@ -30,11 +31,38 @@ pub struct Reader {
     pub tenant: Tenant,
     /// Whether fields are shown that tell who somebody is.
     pub may_see_pii: bool,
+    /// The fields that may be shown at all; `None` for every one.
+    pub mask: Option<FieldSet>,
+}
+
+/// What an access token must allow for any of these paths.
+pub const SCOPE: &str = "profiles:read";
+
+/// What it must allow for fields that tell who somebody is.
+const PII: &str = "pii:read";
+
+impl Reader {
+    /// Whom a token speaks for; whoever is not checked may read everything of `main`. `None` if the token's tenant is no tenant's
+    /// name.
+    #[must_use]
+    pub fn of(identity: &Identity, profile: &Profile) -> Option<Self> {
+        let mask = identity.mask().map(|mask| {
+            let fields = profile.fields().iter().enumerate();
+            fields.filter(|(_, field)| mask.allows(&field.name)).map(|(position, _)| position).collect()
+        });
+        Some(Self { tenant: Tenant::new(&identity.tenant)?, may_see_pii: identity.may(PII), mask })
+    }
+
+    /// Whether a field may be shown.
+    pub(crate) fn may_see(&self, position: usize, profile: &Profile) -> bool {
+        let is_pii = profile.fields().get(position).is_some_and(|field| field.pii);
+        (self.may_see_pii || !is_pii) && self.mask.is_none_or(|mask| mask.contains(position))
+    }
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { tenant: Tenant::default(), may_see_pii: true }
+        Self { tenant: Tenant::default(), may_see_pii: true, mask: None }
     }
 }
 

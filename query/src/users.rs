@@ -7,6 +7,7 @@ use crate::view::{Asked, View};
 use crate::{House, Reader};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use runtime::auth::Identity;
 use schemas::{Tenant, UserId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +47,10 @@ fn ask<C: Cache, R: Rows, L: Log>(house: &House<C, R, L>, request: &Request) -> 
         Some(receipt) => Some((receipt.check(&user_id, house.fates.partitions())?, wait_of(headers))),
         None => None,
     };
-    let reader = request.extensions().get::<Reader>().cloned().unwrap_or_default();
+    let reader = match request.extensions().get::<Identity>() {
+        Some(identity) => Reader::of(identity, house.profiles.profile()).ok_or(Problem::TenantInvalid)?,
+        None => request.extensions().get::<Reader>().cloned().unwrap_or_default(),
+    };
     let known = headers.get_all(axum::http::header::IF_NONE_MATCH).iter().cloned().collect();
     Ok(Question { reader, user_id, asked, receipt, known })
 }
@@ -60,7 +64,7 @@ async fn find<C: Cache, R: Rows, L: Log>(
         None => house.profiles.get(&reader.tenant, &user_id).await?,
         Some((receipt, wait)) => house.follow(&reader.tenant, &user_id, receipt, wait).await?,
     };
-    let view = View::of(seen, asked, reader.may_see_pii, house.profiles.profile())?;
+    let view = View::of(seen, asked, &reader, house.profiles.profile())?;
     Ok(view.answer(&known))
 }
 

@@ -1,5 +1,6 @@
 //! What of a profile a reader is shown, and how.
 
+use crate::Reader;
 use crate::error::Problem;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -57,16 +58,12 @@ enum Payload {
 
 impl View {
     /// Takes out of `seen` what is not asked for or not for this reader.
-    pub(crate) fn of(seen: Seen, asked: Asked, may_see_pii: bool, profile: &Profile) -> Result<Self, Problem> {
+    pub(crate) fn of(seen: Seen, asked: Asked, reader: &Reader, profile: &Profile) -> Result<Self, Problem> {
         let Seen { version, payload, source, .. } = seen;
         let Some(payload) = payload else { return Err(Problem::UserUnknown { version, by: source }) };
-        let is_withheld = |position: usize| profile.fields().get(position).is_some_and(|field| field.pii);
         let all: FieldSet = (0..profile.fields().len()).collect();
         let asked_set = asked.0.unwrap_or(all);
-        let withheld: FieldSet = match may_see_pii {
-            true => FieldSet::EMPTY,
-            false => asked_set.iter().filter(|position| is_withheld(*position)).collect(),
-        };
+        let withheld: FieldSet = asked_set.iter().filter(|position| !reader.may_see(*position, profile)).collect();
         let is_whole = asked.0.is_none() && withheld.is_empty();
         let payload = match is_whole {
             true => Payload::Whole(payload),

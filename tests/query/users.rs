@@ -96,13 +96,17 @@ async fn a_reader_sees_its_tenant_and_what_it_may() {
     let house = House::at_work("readers");
     house.settle("ada", ADA).await;
     house.settle("ada", &format!(r#""tenant":"acme",{}"#, ADA.replace("Ada", "Another"))).await;
-    let acme = Reader { tenant: Tenant::new("acme").unwrap(), may_see_pii: false };
+    let acme = Reader { tenant: Tenant::new("acme").unwrap(), may_see_pii: false, mask: None };
     let seen = house.ask_as("GET", "/v1/users/ada?fields=name,plan", &[], Some(acme.clone())).await;
     assert_eq!((&*seen.body, seen.header("tidewater-redacted")), (r#"{"plan":"pro"}"#, "name"));
     let all = Reader { may_see_pii: true, ..acme.clone() };
     let all = house.ask_as("GET", "/v1/users/ada?fields=name,plan", &[], Some(all)).await;
     assert_eq!((all.json()["name"].as_str(), all.header("tidewater-redacted")), (Some("Another"), ""));
     assert_ne!(all.header("etag"), seen.header("etag"));
+    let mask = Some([house.home.profiles.profile().position("name").unwrap()].into_iter().collect());
+    let masked = Reader { may_see_pii: true, mask, ..acme.clone() };
+    let masked = house.ask_as("GET", "/v1/users/ada?fields=name,plan", &[], Some(masked)).await;
+    assert_eq!((&*masked.body, masked.header("tidewater-redacted")), (r#"{"name":"Another"}"#, "plan"));
     assert_eq!(house.ask("/v1/users/ada?fields=name", &[]).await.body, r#"{"name":"Ada"}"#);
     let other = Reader { tenant: Tenant::new("other").unwrap(), ..acme };
     assert_eq!(house.ask_as("GET", "/v1/users/ada", &[], Some(other)).await.status, StatusCode::NOT_FOUND);

@@ -43,6 +43,31 @@ async fn what_a_client_puts_patches_and_deletes_is_what_readers_see() {
 }
 
 #[tokio::test]
+async fn who_wrote_reads_what_they_wrote_and_is_told_what_became_of_it() {
+    let mut house = House::new("receipts");
+    let (worker, access) = house.up("10ms").await;
+    for round in 0..5 {
+        let body = format!(r#"{{"name":"Ada {round}","country":"gb"}}"#);
+        let put = worker.ask(&Request::new("PUT", "/v1/users/ada").headers(JSON).body(&body)).unwrap();
+        let receipt = put.header("tidewater-receipt").unwrap().to_owned();
+        let own = [("tidewater-receipt", &*receipt)];
+        let seen = worker.ask(&Request::new("GET", "/v1/users/ada").headers(&own)).unwrap();
+        assert_eq!((seen.status, &seen.json()["name"]), (200, &json!(format!("Ada {round}"))), "{}", seen.body);
+        let told = worker.ask(&Request::new("GET", &format!("/v1/changes/{receipt}"))).unwrap();
+        assert_eq!((told.status, &told.json()["state"]), (200, &json!("applied")), "{}", told.body);
+    }
+    let again = worker.ask(&Request::new("GET", "/v1/users/ada")).unwrap();
+    assert!(again.header("etag").is_some() && again.header("tidewater-version").is_some());
+    let known = [("if-none-match", again.header("etag").unwrap())];
+    assert_eq!(worker.ask(&Request::new("GET", "/v1/users/ada").headers(&known)).unwrap().status, 304);
+    assert_eq!(worker.ask(&Request::new("GET", "/v1/users/nobody")).unwrap().status, 404);
+    assert_eq!(worker.ask(&Request::new("GET", "/elsewhere")).unwrap().status, 404);
+    assert_eq!(worker.ask(&Request::new("POST", "/v1/users/ada")).unwrap().status, 405);
+    drop(access);
+    assert_eq!(worker.leave().await, 0);
+}
+
+#[tokio::test]
 async fn no_change_that_was_acknowledged_is_lost_to_a_kill() {
     let mut house = House::new("doorkill");
     let mut acknowledged = Vec::new();

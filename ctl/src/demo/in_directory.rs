@@ -84,8 +84,8 @@ fn look_around(demo: &Demo, screen: &mut Screen, ground: &Ground, process: &Chil
         Some(pid) => screen.show(&format!("kill {pid}; rm -r {dir}")),
         None => {
             screen.show(&format!("{program} standalone --data {data} &"));
-            screen.show("curl -i -X PUT 127.0.0.1:7080/v1/users/ada --json '{\"name\":\"Ada\",\"country\":\"gb\"}'");
-            screen.show(&format!("{program} get ada --data {data}"));
+            screen.show("curl -i -X PUT 127.0.0.1:7080/v1/users/ada -d '{\"name\":\"Ada\",\"country\":\"gb\"}'");
+            screen.show("curl -i 127.0.0.1:7080/v1/users/ada");
             screen.say("and when it is no longer wanted");
             screen.show(&format!("rm -r {dir}"));
         }

@@ -13,7 +13,8 @@ fn seen(payload: Option<&str>) -> Seen {
 fn view(asked: &str, may_see_pii: bool) -> View {
     let profile = profile();
     let asked = Asked::parse((!asked.is_empty()).then_some(asked), &profile).unwrap();
-    View::of(seen(Some(ADA)), asked, may_see_pii, &profile).unwrap()
+    let reader = Reader { may_see_pii, ..Reader::default() };
+    View::of(seen(Some(ADA)), asked, &reader, &profile).unwrap()
 }
 
 #[test]

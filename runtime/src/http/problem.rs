@@ -3,13 +3,14 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// Why a request, or one part of it, was not done. Holds no word of a client's but names of fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     status: StatusCode,
     code: &'static str,
-    title: &'static str,
+    title: Cow<'static, str>,
     /// Seconds after which the same may be asked again.
     retry_after: Option<u32>,
     members: Map<String, Value>,
@@ -18,8 +19,8 @@ pub struct Problem {
 impl Problem {
     /// `code` is stable and kebab-case, and leads to its page; `title` is one constant sentence for it.
     #[must_use]
-    pub fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
-        Self { status, code, title, retry_after: None, members: Map::new() }
+    pub fn new(status: StatusCode, code: &'static str, title: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, title: title.into(), retry_after: None, members: Map::new() }
     }
 
     /// What to do, for this occurrence.
