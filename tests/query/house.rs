@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{Extensions, HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use ctl::standalone::Followed;
 use embedded::{Durability, Founding, Home, LogSink, LogSource, Member, Options, TableSink, Topic};
@@ -158,7 +158,7 @@ impl House {
         request.extensions_mut().extend(
             reader
                 .map(|reader| {
-                    let mut extensions = axum::http::Extensions::new();
+                    let mut extensions = Extensions::new();
                     extensions.insert(reader);
                     extensions
                 })

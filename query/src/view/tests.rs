@@ -78,7 +78,7 @@ fn a_known_tag_is_recognised_as_the_standard_says() {
 fn nobody_is_told_what_is_not_there() {
     let profile = profile();
     let asked = Asked::parse(None, &profile).unwrap();
-    let problem = View::of(seen(None), asked, true, &profile).unwrap_err();
+    let problem = View::of(seen(None), asked, &Reader::default(), &profile).unwrap_err();
     assert_eq!(problem, Problem::UserUnknown { version: Version::new(8_004), by: Source::Store });
     let response = problem.into_response();
     assert_eq!((response.status().as_u16(), &response.headers()[VERSION]), (404, &HeaderValue::from_static("8004")));
