@@ -65,42 +65,40 @@ fn verdicts(lines: &[Line]) -> Vec<Verdict> {
 }
 
 fn stage<'a>(lines: &'a [Line], name: &str, skew: f64) -> Option<&'a StageLine> {
-    lines.iter().find_map(|line| match line {
-        Line::Stage(line) if line.stage == name && (line.skew - skew).abs() < 1e-9 => Some(line),
-        _ => None,
+    lines.iter().find_map(|line| {
+        let Line::Stage(line) = line else { return None };
+        (line.stage == name && (line.skew - skew).abs() < 1e-9).then_some(line)
     })
 }
 
 fn row_p99(lines: &[Line], name: &str, at: f64) -> Option<f64> {
-    lines.iter().find_map(|line| match line {
-        Line::Latency { loop_name, load, row, .. } if loop_name == name && (load - at).abs() < 1e-9 => Some(row.p99),
-        _ => None,
+    lines.iter().find_map(|line| {
+        let Line::Latency { loop_name, load, row, .. } = line else { return None };
+        (loop_name == name && (load - at).abs() < 1e-9).then_some(row.p99)
     })
 }
 
 fn first_record(lines: &[Line]) -> Option<f64> {
-    lines.iter().find_map(|line| match line {
-        Line::Recovery { first_record_s, .. } => Some(*first_record_s),
-        _ => None,
+    lines.iter().find_map(|line| {
+        let Line::Recovery { first_record_s, .. } = line else { return None };
+        Some(*first_record_s)
     })
 }
 
 /// Most memory of a sink that had [`WAITING`] changes sent before it; of them, the rejected never come to it.
 fn waiting(lines: &[Line]) -> Option<f64> {
-    let all = lines.iter().filter_map(|line| match line {
-        Line::Backlog { stage, changes, rss_mib, .. } if stage.starts_with("sink") && *changes * 10 >= WAITING * 9 => {
-            Some(*rss_mib)
-        }
-        _ => None,
+    let all = lines.iter().filter_map(|line| {
+        let Line::Backlog { stage, changes, rss_mib, .. } = line else { return None };
+        (stage.starts_with("sink") && *changes * 10 >= WAITING * 9).then_some(*rss_mib)
     });
     all.reduce(f64::max)
 }
 
 /// `None` with fewer than two backlogs.
 fn growth(lines: &[Line]) -> Option<f64> {
-    let all = lines.iter().filter_map(|line| match line {
-        Line::Backlog { stage, allocations, .. } if stage == "all three" => *allocations,
-        _ => None,
+    let all = lines.iter().filter_map(|line| {
+        let Line::Backlog { stage, allocations, .. } = line else { return None };
+        allocations.filter(|_| stage == "all three")
     });
     let all: Vec<f64> = all.collect();
     let (least, most) = (all.iter().copied().reduce(f64::min)?, all.iter().copied().reduce(f64::max)?);

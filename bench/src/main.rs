@@ -1,5 +1,4 @@
 //! Measures the pipeline beside bare client loops that do the same I/O, on the same servers, in one run.
-//!
 //! The unit is CPU-seconds of a process per million changes; what is compared is the ratio to the bare loop, because
 //! machines differ and ratios hold. Every loop is a process of its own, so that what the system counts for it is its own.
 #![allow(

@@ -116,6 +116,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     let Some(dir) = config.data.clone() else {
         return Err(Failure::config("standalone.data is not set; name a directory there or with --data"));
     };
+    ingest::check_masks(&config.auth, &profile).map_err(Failure::config)?;
     let door = Door::bind(&config.door, DoorMetrics::new(&context.telemetry.of("ingest"))).await;
     let door = door.map_err(|error| Failure::config(format!("standalone.listen cannot be had: {error}")))?;
     if let Some(most) = embedded::descriptors::allow_most() {

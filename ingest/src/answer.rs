@@ -111,11 +111,12 @@ fn refused(refusal: &Refusal) -> Problem {
             return Problem::new(StatusCode::FORBIDDEN, "field-forbidden", title).field(&**field);
         }
     };
-    let status = match rejection.code {
-        RejectCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        RejectCode::Undecodable => StatusCode::BAD_REQUEST,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
-    };
+    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
+    if rejection.code == RejectCode::TooLarge {
+        status = StatusCode::PAYLOAD_TOO_LARGE;
+    } else if rejection.code == RejectCode::Undecodable {
+        status = StatusCode::BAD_REQUEST;
+    }
     let problem = Problem::new(status, rejection.code.as_str(), rejection.code.reason());
     match &rejection.field {
         Some(field) => problem.field(&**field),

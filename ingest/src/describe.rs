@@ -85,6 +85,12 @@ fn changes() -> Value {
 }
 
 fn on_user(operation: &str, summary: &str, media: Option<&str>) -> Value {
+    let body = media.map(|media| {
+        json!({
+            "required": true,
+            "content": {media: {"schema": {"$ref": "#/components/schemas/Fields"}}},
+        })
+    });
     let mut described = json!({
         "operationId": operation,
         "summary": summary,
@@ -98,11 +104,8 @@ fn on_user(operation: &str, summary: &str, media: Option<&str>) -> Value {
             "default": refusal(),
         },
     });
-    if let Some(media) = media {
-        described["requestBody"] = json!({
-            "required": true,
-            "content": {media: {"schema": {"$ref": "#/components/schemas/Fields"}}},
-        });
+    if let (Value::Object(members), Some(body)) = (&mut described, body) {
+        members.insert("requestBody".to_owned(), body);
     }
     described
 }

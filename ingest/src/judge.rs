@@ -4,7 +4,7 @@
 //! What goes to the log is the client's own text, byte for byte but for the tenant and the source, which a token decides.
 
 use bytes::Bytes;
-use runtime::auth::Identity;
+use runtime::auth::{self, Identity};
 use runtime::record::{Headers, Outgoing};
 use schemas::{FieldSet, Op, Origin, Profile, RejectCode, Rejection, Tenant, UserId, Version};
 use schemas::{accept, json, rules, topics};
@@ -41,6 +41,22 @@ impl Sender {
             fields
         });
         Some(Self { tenant: Some(Tenant::new(&identity.tenant)?), source: Some(identity.client.clone()), fields })
+    }
+}
+
+/// A mask names a field that no profile has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("auth.issuers: a mask names {0}, and a profile has no such field")]
+pub struct MaskUnknown(Box<str>);
+
+/// Whether every field that a mask names is one of `profile`.
+///
+/// # Errors
+/// With the first that is not.
+pub fn check_masks(auth: &auth::Config, profile: &Profile) -> Result<(), MaskUnknown> {
+    match auth.masked_fields().find(|name| profile.position(name).is_none()) {
+        Some(name) => Err(MaskUnknown(name.into())),
+        None => Ok(()),
     }
 }
 

@@ -21,7 +21,7 @@ pub use batch::{Ingest, Limits};
 #[cfg(feature = "servers")]
 pub use config::Config;
 pub use describe::openapi;
-pub use judge::{Judge, Refusal, Sender};
+pub use judge::{Judge, MaskUnknown, Refusal, Sender, check_masks};
 pub use raw::{Placed, Raw};
 pub use routes::{SCOPE, router};
 #[cfg(feature = "servers")]

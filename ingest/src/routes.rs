@@ -35,7 +35,6 @@ enum Media {
 /// The paths under `/v1`: `POST /v1/changes`, and `PUT`, `PATCH` and `DELETE` of `/v1/users/{id}`.
 ///
 /// On whose behalf a request is made it finds in its extensions, as an [`Identity`]; without one, changes are believed.
-#[must_use]
 pub fn router<R: Raw>(ingest: Arc<Ingest<R>>) -> Router {
     Router::new()
         .route("/v1/changes", post(changes::<R>))

@@ -3,6 +3,7 @@
 use crate::batch::Ingest;
 use crate::brokers::Brokers;
 use crate::config::Config;
+use crate::judge::check_masks;
 use crate::routes::{SCOPE, router};
 use runtime::auth::{Guard, require};
 use runtime::http::{Door, DoorMetrics};
@@ -32,6 +33,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(15);
 pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     let Config { cluster, door, auth, limits } = config;
     let profile = Profile::embedded().map(Arc::new).map_err(Failure::config)?;
+    check_masks(&auth, &profile).map_err(Failure::config)?;
     let door = Door::bind(&door, DoorMetrics::new(&context.telemetry))
         .await
         .map_err(|error| Failure::config(format!("ingest.listen: {error}")))?;

@@ -107,14 +107,21 @@ fn fields(profile: &Profile, description: &str, is_named: impl Fn(&Field) -> boo
     })
 }
 
-fn nullable(mut schema: Value) -> Value {
-    schema["type"] = json!(["object", "null"]);
+fn nullable(schema: Value) -> Value {
+    with(schema, "type", Some(json!(["object", "null"])))
+}
+
+/// A schema with a further keyword, if there is one to be said.
+fn with(mut schema: Value, keyword: &str, value: Option<Value>) -> Value {
+    if let (Value::Object(members), Some(value)) = (&mut schema, value) {
+        members.insert(keyword.to_owned(), value);
+    }
     schema
 }
 
 /// The schema of one field's value.
 fn value_of(field: &Field) -> Value {
-    let mut schema = match &field.kind {
+    let schema = match &field.kind {
         Kind::Boolean => json!({"type": ["boolean", "null"]}),
         Kind::Int => json!({"type": ["integer", "null"], "minimum": i32::MIN, "maximum": i32::MAX}),
         Kind::Long => json!({"type": ["integer", "null"], "minimum": i64::MIN, "maximum": i64::MAX}),
@@ -133,21 +140,18 @@ fn value_of(field: &Field) -> Value {
         Limit::Integer(number) => json!(number),
         Limit::Real(number) => json!(number),
     };
-    let mut say = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            schema[name] = value;
-        }
-    };
-    say("minimum", field.min.map(number));
-    say("maximum", field.max.map(number));
-    if field.kind == Kind::String {
-        say("maxLength", field.max_length.map(|most| json!(most)));
-        say("pattern", field.pattern.as_ref().map(|pattern| json!(pattern.as_str())));
-    }
-    say("description", field.format.map(|format| json!(words(format))));
-    say("readOnly", field.derived.is_some().then_some(json!(true)));
-    say("x-pii", field.pii.then_some(json!(true)));
-    schema
+    let is_text = field.kind == Kind::String;
+    let pattern = field.pattern.as_ref().filter(|_| is_text).map(|pattern| json!(pattern.as_str()));
+    let said = [
+        ("minimum", field.min.map(number)),
+        ("maximum", field.max.map(number)),
+        ("maxLength", field.max_length.filter(|_| is_text).map(|most| json!(most))),
+        ("pattern", pattern),
+        ("description", field.format.map(|format| json!(words(format)))),
+        ("readOnly", field.derived.is_some().then_some(json!(true))),
+        ("x-pii", field.pii.then_some(json!(true))),
+    ];
+    said.into_iter().fold(schema, |schema, (keyword, value)| with(schema, keyword, value))
 }
 
 /// What a text must be, in words.

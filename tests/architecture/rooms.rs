@@ -55,6 +55,7 @@ pub(crate) const DEFAULTS: &[(&[&str], &str)] = &[
     (
         &[
             "cargo_metadata",
+            "http-body",
             "http-body-util",
             "iso_currency",
             "rust_iso3166",

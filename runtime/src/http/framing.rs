@@ -130,19 +130,9 @@ impl Framing {
                         };
                     }
                 }
-                Phase::ChunkData(left) => {
-                    // The line end behind the data is two bytes of their own, one by one.
-                    let wanted = match *left {
-                        2 => b'\r',
-                        1 => b'\n',
-                        _ => {
-                            let mut data = *left - 2;
-                            let (taken, rest) = split(bytes, &mut data);
-                            passed.extend_from_slice(taken);
-                            (bytes, *left) = (rest, data + 2);
-                            continue;
-                        }
-                    };
+                // The line end behind the data is two bytes of their own, one by one.
+                Phase::ChunkData(left @ 1..=2) => {
+                    let wanted = if *left == 2 { b'\r' } else { b'\n' };
                     if *first != wanted {
                         return Err(Violation::Chunk);
                     }
@@ -152,29 +142,42 @@ impl Framing {
                         self.phase = Phase::ChunkSize(Vec::new());
                     }
                 }
+                Phase::ChunkData(left) => {
+                    let mut data = left.saturating_sub(2);
+                    let (taken, rest) = split(bytes, &mut data);
+                    passed.extend_from_slice(taken);
+                    (bytes, *left) = (rest, data + 2);
+                }
                 Phase::Trailers { line, len } => {
-                    line.push(*first);
                     passed.push(*first);
-                    *len += 1;
                     bytes = rest;
-                    if *len > TRAILERS_LEN_MAX {
-                        return Err(Violation::TooLong);
-                    }
-                    if *first == b'\n' {
-                        let trailer = line.strip_suffix(b"\r\n").ok_or(Violation::LineEnd)?;
-                        match trailer.is_empty() {
-                            true => self.phase = Phase::Head(Vec::new()),
-                            false => {
-                                header(trailer)?;
-                                line.clear();
-                            }
-                        }
+                    if trailer(line, len, *first)? {
+                        self.phase = Phase::Head(Vec::new());
                     }
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Takes a byte of the trailers; whether they have ended.
+fn trailer(line: &mut Vec<u8>, len: &mut usize, byte: u8) -> Result<bool, Violation> {
+    line.push(byte);
+    *len += 1;
+    if *len > TRAILERS_LEN_MAX {
+        return Err(Violation::TooLong);
+    }
+    if byte != b'\n' {
+        return Ok(false);
+    }
+    let whole = line.strip_suffix(b"\r\n").ok_or(Violation::LineEnd)?;
+    if whole.is_empty() {
+        return Ok(true);
+    }
+    header(whole)?;
+    line.clear();
+    Ok(false)
 }
 
 /// The first `left` of `bytes`, or all of them; `left` is what is left after them.
