@@ -9,10 +9,11 @@ use std::path::Path;
 use store::cql;
 
 /// Sections that only the services read.
-pub(crate) const OF_SERVICES: [&str; 13] = [
+pub(crate) const OF_SERVICES: [&str; 14] = [
     "auth",
     "enrich",
     "http",
+    "idempotency",
     "ingest",
     "limits",
     "log",

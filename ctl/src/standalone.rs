@@ -15,7 +15,7 @@ use crate::world::Target;
 use clap::Args;
 use doors::RawLog;
 use embedded::{Durability, Founding, Home, LogSink, LogSource, Member, Options, TableSink, Topic};
-use ingest::Ingest;
+use ingest::{Degraded, Ingest, Keeping};
 use processors::Fused;
 use processors::enrich::{Enrich, Folder};
 use processors::validate::{Fold, Validate};
@@ -200,7 +200,9 @@ impl Workers {
         let raw = RawLog(self.topic(topics::RAW)?);
         let Context { lifecycle, health, clock, .. } = &self.context;
         let guard = Guard::new(self.config.auth.clone(), clock.clone(), health)?;
-        let router = ingest::router(Arc::new(Ingest::new(self.profile.clone(), raw, self.config.ingest)));
+        let keeping = Keeping { keys: self.home.keys.clone(), degraded: Degraded::Refuse };
+        let router =
+            ingest::router(Arc::new(Ingest::new(self.profile.clone(), raw, Some(keeping), self.config.ingest)));
         let router = router.route_layer(require(guard.clone(), ingest::SCOPE));
         let reading = query::router(self.home.profiles.clone(), Followed::new(self.home.clone()));
         let router = router.merge(reading.route_layer(require(guard.clone(), query::SCOPE)));

@@ -2,11 +2,14 @@
 
 use crate::answer::{Outcome, Receipt};
 use crate::judge::{Judge, Ready, Refusal, Sender};
+use crate::keyed::Keeping;
 use crate::raw::{Placed, Raw};
 use runtime::config::{ByteSize, Section};
 use runtime::logs::chain;
-use schemas::{Origin, RejectCode, Rejection, accept, topics};
+use schemas::{Origin, Profile, RejectCode, Rejection, accept, topics};
+use std::sync::Arc;
 use std::time::Duration;
+use store::keys::Keys;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -54,15 +57,17 @@ impl Limits {
 
 /// The door of one installation.
 #[derive(Debug)]
-pub struct Ingest<R> {
+pub struct Ingest<R, K> {
     pub(crate) judge: Judge,
     raw: R,
+    /// `None` where requests with keys are refused.
+    pub(crate) keeping: Option<Keeping<K>>,
     pub(crate) limits: Limits,
 }
 
 /// The changes of one request. What was judged waits here until there is a batch of it.
-pub(crate) struct Batch<'i, R> {
-    ingest: &'i Ingest<R>,
+pub(crate) struct Batch<'i, R, K> {
+    ingest: &'i Ingest<R, K>,
     sender: &'i Sender,
     outcomes: Vec<Outcome>,
     /// With the places of their outcomes.
@@ -73,14 +78,14 @@ pub(crate) struct Batch<'i, R> {
     is_overfull: bool,
 }
 
-impl<R: Raw> Ingest<R> {
+impl<R: Raw, K: Keys> Ingest<R, K> {
     /// A door before `raw`.
     #[must_use]
-    pub fn new(profile: std::sync::Arc<schemas::Profile>, raw: R, limits: Limits) -> Self {
-        Self { judge: Judge::new(profile, raw.partitions()), raw, limits }
+    pub fn new(profile: Arc<Profile>, raw: R, keeping: Option<Keeping<K>>, limits: Limits) -> Self {
+        Self { judge: Judge::new(profile, raw.partitions()), raw, keeping, limits }
     }
 
-    pub(crate) fn batch<'i>(&'i self, sender: &'i Sender) -> Batch<'i, R> {
+    pub(crate) fn batch<'i>(&'i self, sender: &'i Sender) -> Batch<'i, R, K> {
         Batch {
             ingest: self,
             sender,
@@ -117,7 +122,7 @@ impl<R: Raw> Ingest<R> {
     }
 }
 
-impl<R: Raw> Batch<'_, R> {
+impl<R: Raw, K: Keys> Batch<'_, R, K> {
     /// Whether the request may hold a further change. Asked for one in vain, it is overfull from then on.
     pub(crate) fn has_room(&mut self) -> bool {
         self.is_overfull |= self.outcomes.len() >= self.ingest.limits.changes_max;

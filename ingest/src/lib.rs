@@ -11,6 +11,7 @@ mod brokers;
 mod config;
 mod describe;
 mod judge;
+mod keyed;
 mod lines;
 mod raw;
 mod routes;
@@ -22,6 +23,7 @@ pub use batch::{Ingest, Limits};
 pub use config::Config;
 pub use describe::openapi;
 pub use judge::{Judge, MaskUnknown, Refusal, Sender, check_masks};
+pub use keyed::{Degraded, Keeping};
 pub use raw::{Placed, Raw};
 pub use routes::{SCOPE, router};
 #[cfg(feature = "servers")]

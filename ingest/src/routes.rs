@@ -3,6 +3,7 @@
 use crate::answer::{several, single, with};
 use crate::batch::{Batch, Ingest};
 use crate::judge::Sender;
+use crate::keyed::{key_of, unkept};
 use crate::lines::{Line, Lines};
 use crate::raw::Raw;
 use axum::Router;
@@ -19,6 +20,7 @@ use runtime::http::{BodyFault, BodyWatch, Problem};
 use schemas::{Op, RejectCode, UserId, accept};
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use store::keys::{Keys, Turn};
 
 /// What an access token must allow for any of these paths.
 pub const SCOPE: &str = "changes:write";
@@ -35,31 +37,70 @@ enum Media {
 /// The paths under `/v1`: `POST /v1/changes`, and `PUT`, `PATCH` and `DELETE` of `/v1/users/{id}`.
 ///
 /// On whose behalf a request is made it finds in its extensions, as an [`Identity`]; without one, changes are believed.
-pub fn router<R: Raw>(ingest: Arc<Ingest<R>>) -> Router {
+pub fn router<R: Raw, K: Keys + 'static>(ingest: Arc<Ingest<R, K>>) -> Router {
     Router::new()
-        .route("/v1/changes", post(changes::<R>))
-        .route("/v1/users/{id}", put(upsert::<R>).patch(patch::<R>).delete(delete::<R>))
+        .route("/v1/changes", post(changes::<R, K>))
+        .route("/v1/users/{id}", put(upsert::<R, K>).patch(patch::<R, K>).delete(delete::<R, K>))
         .with_state(ingest)
 }
 
-async fn changes<R: Raw>(State(ingest): State<Arc<Ingest<R>>>, request: Request) -> Response {
+async fn changes<R: Raw, K: Keys + 'static>(State(ingest): State<Arc<Ingest<R, K>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let watch = watch(&parts);
     let sender = match sender(&ingest, &parts) {
         Ok(sender) => sender,
         Err(problem) => return problem.into_response(),
     };
+    let (turn, body) = match turn(&ingest, &parts, body, &watch).await {
+        Turned::Mine(turn, body) => (turn, body),
+        Turned::Told(response) => return *response,
+    };
     let taken = match media(&parts) {
         Ok(Media::Json) => Box::pin(whole(&ingest, &sender, body, &watch)).await,
         Ok(Media::Lines) => Box::pin(streamed(&ingest, &sender, body, &watch)).await,
         Err(problem) => Err(problem),
     };
-    taken.unwrap_or_else(Problem::into_response)
+    keep(&ingest, turn, taken.unwrap_or_else(Problem::into_response)).await
+}
+
+/// Who does a request.
+enum Turned {
+    /// We do, with this body; with a turn if there is a key.
+    Mine(Option<Turn>, Body),
+    /// It was done, or must not be: this is the answer.
+    Told(Box<Response>),
+}
+
+/// Takes the turn of a request with a key, which stands for the whole body.
+async fn turn<R: Raw, K: Keys>(ingest: &Ingest<R, K>, parts: &Parts, body: Body, watch: &BodyWatch) -> Turned {
+    let told = |problem: Problem| Turned::Told(Box::new(problem.into_response()));
+    let key = match key_of(parts) {
+        Ok(Some(key)) => key,
+        Ok(None) => return Turned::Mine(None, body),
+        Err(problem) => return told(problem),
+    };
+    let Some(keeping) = &ingest.keeping else { return told(unkept()) };
+    let body = match collect(body, ingest.limits.body_bytes_max, watch).await {
+        Ok(body) => body,
+        Err(problem) => return told(problem),
+    };
+    match keeping.begin(&key, &body).await {
+        Ok(turn) => Turned::Mine(turn, Body::from(body)),
+        Err(response) => Turned::Told(response),
+    }
+}
+
+/// Keeps the answer of a request that has a turn.
+async fn keep<R: Raw, K: Keys>(ingest: &Ingest<R, K>, turn: Option<Turn>, response: Response) -> Response {
+    match (turn, &ingest.keeping) {
+        (Some(turn), Some(keeping)) => keeping.finish(turn, response).await,
+        _ => response,
+    }
 }
 
 /// One change, or an array of them.
-async fn whole<R: Raw>(
-    ingest: &Ingest<R>,
+async fn whole<R: Raw, K: Keys>(
+    ingest: &Ingest<R, K>,
     sender: &Sender,
     body: Body,
     watch: &BodyWatch,
@@ -84,8 +125,8 @@ async fn whole<R: Raw>(
 }
 
 /// Lines, taken as they come: what is told at the end is true of each, also if the body broke off.
-async fn streamed<R: Raw>(
-    ingest: &Ingest<R>,
+async fn streamed<R: Raw, K: Keys>(
+    ingest: &Ingest<R, K>,
     sender: &Sender,
     mut body: Body,
     watch: &BodyWatch,
@@ -128,7 +169,7 @@ async fn streamed<R: Raw>(
 }
 
 /// Whether there was room for the line.
-async fn take<R: Raw>(batch: &mut Batch<'_, R>, line: Line) -> bool {
+async fn take<R: Raw, K: Keys>(batch: &mut Batch<'_, R, K>, line: Line) -> bool {
     match line {
         _ if !batch.has_room() => return false,
         Line::Whole(text) => batch.push(&text).await,
@@ -137,20 +178,20 @@ async fn take<R: Raw>(batch: &mut Batch<'_, R>, line: Line) -> bool {
     true
 }
 
-async fn upsert<R: Raw>(State(ingest): State<Arc<Ingest<R>>>, request: Request) -> Response {
+async fn upsert<R: Raw, K: Keys + 'static>(State(ingest): State<Arc<Ingest<R, K>>>, request: Request) -> Response {
     user(&ingest, Op::Upsert, request).await
 }
 
-async fn patch<R: Raw>(State(ingest): State<Arc<Ingest<R>>>, request: Request) -> Response {
+async fn patch<R: Raw, K: Keys + 'static>(State(ingest): State<Arc<Ingest<R, K>>>, request: Request) -> Response {
     user(&ingest, Op::Patch, request).await
 }
 
-async fn delete<R: Raw>(State(ingest): State<Arc<Ingest<R>>>, request: Request) -> Response {
+async fn delete<R: Raw, K: Keys + 'static>(State(ingest): State<Arc<Ingest<R, K>>>, request: Request) -> Response {
     user(&ingest, Op::Delete, request).await
 }
 
 /// A request on one user: one change.
-async fn user<R: Raw>(ingest: &Ingest<R>, op: Op, request: Request) -> Response {
+async fn user<R: Raw, K: Keys>(ingest: &Ingest<R, K>, op: Op, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let watch = watch(&parts);
     let sender = match sender(ingest, &parts) {
@@ -163,20 +204,25 @@ async fn user<R: Raw>(ingest: &Ingest<R>, op: Op, request: Request) -> Response 
         let problem = Problem::new(StatusCode::BAD_REQUEST, code.as_str(), code.reason());
         return problem.detail("percent-encode it in the path").into_response();
     };
+    let (turn, body) = match turn(ingest, &parts, body, &watch).await {
+        Turned::Mine(turn, body) => (turn, body),
+        Turned::Told(response) => return *response,
+    };
     let taken = match (op, media(&parts)) {
         (Op::Delete, _) => Ok(Bytes::new()),
         (Op::Upsert | Op::Patch, Ok(Media::Json)) => collect(body, ingest.limits.body_bytes_max, &watch).await,
         (Op::Upsert | Op::Patch, Ok(Media::Lines)) => Err(unsupported()),
         (Op::Upsert | Op::Patch, Err(problem)) => Err(problem),
     };
-    match taken {
+    let response = match taken {
         Ok(body) => single(ingest.one(ingest.judge.user(&sender, op, &user_id, &body)).await),
         Err(problem) => problem.into_response(),
-    }
+    };
+    keep(ingest, turn, response).await
 }
 
 /// On whose behalf a request is made: who was let in is in its extensions.
-fn sender<R: Raw>(ingest: &Ingest<R>, parts: &Parts) -> Result<Sender, Problem> {
+fn sender<R: Raw, K: Keys>(ingest: &Ingest<R, K>, parts: &Parts) -> Result<Sender, Problem> {
     let Some(identity) = parts.extensions.get::<Identity>() else { return Ok(Sender::default()) };
     Sender::of(identity, ingest.judge.profile()).ok_or_else(|| {
         let code = RejectCode::TenantInvalid;
@@ -243,4 +289,4 @@ fn watch(parts: &Parts) -> BodyWatch {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,17 +2,21 @@
 
 use crate::batch::Ingest;
 use crate::brokers::Brokers;
-use crate::config::Config;
+use crate::config::{Config, Idempotency};
 use crate::judge::check_masks;
+use crate::keyed::Keeping;
 use crate::routes::{SCOPE, router};
 use runtime::auth::{Guard, require};
 use runtime::http::{Door, DoorMetrics};
 use runtime::kafka::{TopicSpec, await_topics, brokers, sink_to};
 use runtime::limits::Limits;
+use runtime::logs::chain;
 use runtime::{Context, Failure, Service};
 use schemas::{Profile, topics};
 use std::sync::Arc;
 use std::time::Duration;
+use store::keys::{RedisKeys, Retention};
+use tracing::{info, warn};
 
 /// The process, as its operators know it.
 pub const SERVICE: Service = Service {
@@ -31,7 +35,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(15);
 /// # Errors
 /// Exit 64 if configuration or topics do not fit, 70 if the address cannot be had.
 pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
-    let Config { cluster, door, auth, limits } = config;
+    let Config { cluster, door, auth, idempotency, limits } = config;
     let profile = Profile::embedded().map(Arc::new).map_err(Failure::config)?;
     check_masks(&auth, &profile).map_err(Failure::config)?;
     let door = Door::bind(&door, DoorMetrics::new(&context.telemetry))
@@ -44,11 +48,30 @@ pub async fn run(config: Config, context: Context) -> Result<(), Failure> {
     let sink = sink_to(&cluster, raw)?.behind(brokers(&context, &Limits::default()));
     let log = Brokers { sink, partitions: cluster.partitions };
     let guard = Guard::new(auth, context.clock.clone(), &context.health)?;
-    let router = router(Arc::new(Ingest::new(profile, log, limits))).route_layer(require(guard.clone(), SCOPE));
+    let keeping = match idempotency {
+        Some(idempotency) => Some(keeping(idempotency).await?),
+        None => None,
+    };
+    let router =
+        router(Arc::new(Ingest::new(profile, log, keeping, limits))).route_layer(require(guard.clone(), SCOPE));
     context.lifecycle.spawn_beneath("keys", KEYS_BUDGET, |stop| guard.keep_keys(stop));
     context.lifecycle.spawn("door", LEAVE_WITHIN, |stop| async move {
         door.serve(router, stop).await;
         Ok(())
     });
     Ok(())
+}
+
+/// The Redis of the keys, which must keep them.
+async fn keeping(config: Idempotency) -> Result<Keeping<RedisKeys>, Failure> {
+    let Idempotency { redis, degraded } = config;
+    let keys = RedisKeys::new(&redis).map_err(Failure::config)?;
+    match keys.retention().await {
+        Ok(found @ Retention::Forgets { .. }) => return Err(Failure::config(found.to_string())),
+        Ok(found @ Retention::Unproven) => warn!(%found, "whether idempotency keys are kept is not known"),
+        Ok(found @ Retention::Kept { .. }) => info!(%found, "idempotency keys"),
+        // Requests with a key are answered 503 until it is there.
+        Err(error) => warn!(error = %chain(&error), "the redis of the idempotency keys does not answer yet"),
+    }
+    Ok(Keeping { keys, degraded })
 }

@@ -19,7 +19,7 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        for other in ["ingest", "enrich", "query", "auth", "standalone"] {
+        for other in ["ingest", "enrich", "query", "auth", "idempotency", "standalone"] {
             section.foreign(other);
         }
         let limits = within_grace(section, Limits::default());

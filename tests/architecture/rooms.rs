@@ -8,7 +8,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("runtime", &[]),
     ("store", &["schemas"]),
     ("embedded", &["schemas", "runtime", "store"]),
-    ("ingest", &["schemas", "runtime"]),
+    ("ingest", &["schemas", "runtime", "store"]),
     ("processors", &["schemas", "runtime"]),
     ("sinks", &["schemas", "runtime", "store"]),
     ("query", &["schemas", "runtime", "store"]),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tests::installation::Installation;
 use tests::process::{Request, Worker};
-use tests::stack::Stack;
+use tests::stack::{self, Stack};
 use tests::until;
 use tokio::time::{Instant, sleep};
 
@@ -95,6 +95,39 @@ async fn what_a_killed_door_had_answered_for_is_in_the_log() {
     }
     assert!(promised.len() > 100, "{} were promised", promised.len());
     assert_kept(&home, &promised).await;
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_for_its_key_whichever_door_is_asked_again() {
+    let home = Installation::build(&Stack::of_run(), "doorkeys").await;
+    let (host, port) = stack::keys();
+    let port = port.to_string();
+    let options = [("IDEMPOTENCY__HOST", &*host), ("IDEMPOTENCY__PORT", &*port)];
+    let (first, second) = (door(&home, &options).await, door(&home, &options).await);
+    let headers = [("content-type", "application/json"), ("idempotency-key", home.name())];
+    let change = |name: &str| json!({"user_id": home.name(), "op": "upsert", "set": {"name": name}}).to_string();
+    let ada = change("Ada");
+    let request = Request::new("POST", "/v1/changes").headers(&headers);
+    let told = first.ask(&request.body(&ada)).unwrap();
+    assert_eq!(told.status, 202, "{}", told.body);
+    first.kill();
+    let again = second.ask(&request.body(&ada)).unwrap();
+    assert_eq!((again.status, again.header("idempotency-replayed")), (202, Some("true")));
+    assert_eq!((again.header("tidewater-receipt"), &again.body), (told.header("tidewater-receipt"), &told.body));
+    assert_eq!(second.ask(&request.body(&change("Another"))).unwrap().status, 422);
+    let written = home.records(topics::RAW).await.len();
+    assert_eq!(written, 1, "the change was asked for twice, and is there once");
+}
+
+#[tokio::test]
+async fn a_door_does_not_begin_with_keys_that_would_be_forgotten() {
+    let home = Installation::build(&Stack::of_run(), "doorcache").await;
+    let (host, port) = home.stack.redis_address();
+    let port = port.to_string();
+    let options = [ANYWHERE, ("IDEMPOTENCY__HOST", &*host), ("IDEMPOTENCY__PORT", &*port)];
+    let mut door = home.start("ingest", &options);
+    assert_eq!(door.exit().await, 64, "{}", door.log());
+    assert!(door.log().contains("appendonly yes"), "{}", door.log());
 }
 
 #[tokio::test]

@@ -68,6 +68,33 @@ async fn who_wrote_reads_what_they_wrote_and_is_told_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn a_request_with_a_key_is_done_once_also_over_a_kill() {
+    let mut house = House::new("keys");
+    let headers = [("content-type", "application/json"), ("idempotency-key", "k1")];
+    let request = Request::new("PUT", "/v1/users/ada").headers(&headers).body(r#"{"name":"Ada"}"#);
+    let mut receipts = Vec::new();
+    for round in 0..3 {
+        let (worker, access) = house.up("10ms").await;
+        let answer = worker.ask(&request).unwrap();
+        assert_eq!(
+            (answer.status, answer.header("idempotency-replayed").is_some()),
+            (202, round > 0),
+            "{}",
+            answer.body
+        );
+        receipts.push(answer.header("tidewater-receipt").unwrap().to_owned());
+        drop(access);
+        worker.kill();
+    }
+    assert!(receipts.iter().all(|receipt| *receipt == receipts[0]), "{receipts:?}");
+    let (worker, access) = house.up("10ms").await;
+    let held = access.watermarks(schemas::topics::RAW).await.unwrap();
+    assert_eq!(held.iter().map(|held| held.high).sum::<i64>(), 1);
+    drop(access);
+    assert_eq!(worker.leave().await, 0);
+}
+
+#[tokio::test]
 async fn no_change_that_was_acknowledged_is_lost_to_a_kill() {
     let mut house = House::new("doorkill");
     let mut acknowledged = Vec::new();

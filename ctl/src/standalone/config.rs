@@ -39,7 +39,7 @@ impl Choice for When {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        for other in ["kafka", "cassandra", "redis", "sink", "query"] {
+        for other in ["kafka", "cassandra", "redis", "sink", "query", "idempotency"] {
             section.foreign(other);
         }
         let data = "The directory that everything is kept in; --data goes before it.";

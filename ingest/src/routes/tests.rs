@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::batch::Limits;
+use crate::keyed::Keeping;
+use crate::keyed::tests::Memory;
 use crate::raw::Placed;
 use runtime::auth::FieldMask;
 use runtime::fault::Fault;
@@ -15,13 +17,13 @@ use tower::ServiceExt as _;
 
 /// A log that counts, and breaks where it is told to.
 #[derive(Debug, Default)]
-struct Log {
-    kept: Mutex<Vec<(Outgoing, i64)>>,
+pub(crate) struct Log {
+    pub(crate) kept: Mutex<Vec<(Outgoing, i64)>>,
     /// It fails, or is silent, once it holds so many.
-    fails_at: Option<usize>,
-    hangs_at: Option<usize>,
-    too_large: bool,
-    is_mute: bool,
+    pub(crate) fails_at: Option<usize>,
+    pub(crate) hangs_at: Option<usize>,
+    pub(crate) too_large: bool,
+    pub(crate) is_mute: bool,
 }
 
 impl Raw for Arc<Log> {
@@ -51,20 +53,20 @@ impl Raw for Arc<Log> {
     }
 }
 
-struct Door {
+pub(crate) struct Door {
     log: Arc<Log>,
     router: Router,
 }
 
-struct Answer {
-    status: u16,
-    receipt: Option<String>,
-    body: Value,
-    headers: http::HeaderMap,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) receipt: Option<String>,
+    pub(crate) body: Value,
+    pub(crate) headers: http::HeaderMap,
 }
 
 impl Answer {
-    fn said(&self, name: http::HeaderName) -> &str {
+    pub(crate) fn said(&self, name: http::HeaderName) -> &str {
         self.headers[name].to_str().unwrap()
     }
 }
@@ -73,18 +75,22 @@ const SMALL: Limits =
     Limits { changes_max: 7, body_bytes_max: 2 << 20, batch_len_max: 2, ack_within: Duration::from_secs(10) };
 
 fn door(log: Log) -> Door {
+    door_keeping(log, None)
+}
+
+pub(crate) fn door_keeping(log: Log, keeping: Option<Keeping<Memory>>) -> Door {
     let log = Arc::new(log);
     let profile = Arc::new(Profile::embedded().unwrap());
-    Door { router: router(Arc::new(Ingest::new(profile, log.clone(), SMALL))), log }
+    Door { router: router(Arc::new(Ingest::new(profile, log.clone(), keeping, SMALL))), log }
 }
 
 impl Door {
-    async fn ask(&self, method: &str, path: &str, media: &str, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn ask(&self, method: &str, path: &str, media: &str, body: impl Into<Body>) -> Answer {
         let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, media);
         self.send(request.body(body.into()).unwrap()).await
     }
 
-    async fn send(&self, request: Request) -> Answer {
+    pub(crate) async fn send(&self, request: Request) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -93,13 +99,13 @@ impl Door {
         Answer { status, receipt, body, headers }
     }
 
-    fn users(&self) -> Vec<String> {
+    pub(crate) fn users(&self) -> Vec<String> {
         let kept = self.log.kept.lock().unwrap();
         kept.iter().map(|(item, _)| String::from_utf8(item.key.clone().unwrap().to_vec()).unwrap()).collect()
     }
 }
 
-fn change(user: &str) -> String {
+pub(crate) fn change(user: &str) -> String {
     json!({"user_id": user, "op": "upsert", "set": {"name": user}}).to_string()
 }
 
@@ -107,7 +113,7 @@ fn bad(user: &str) -> String {
     change(user).replace("\"name\"", "\"nick\"")
 }
 
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 
 #[tokio::test]

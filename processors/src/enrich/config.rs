@@ -15,7 +15,7 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        for other in ["version", "ingest", "cassandra", "redis", "query", "auth", "standalone"] {
+        for other in ["version", "ingest", "cassandra", "redis", "query", "auth", "idempotency", "standalone"] {
             section.foreign(other);
         }
         let about = "Folder of reference tables, <table>@<YYYYMMDDTHHMMSSZ>.csv; the same files on every host.";

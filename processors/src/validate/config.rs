@@ -14,7 +14,7 @@ pub struct Config {
 
 impl Settings for Config {
     fn read(section: &mut Section<'_>) -> Self {
-        for other in ["ingest", "enrich", "cassandra", "redis", "query", "auth", "standalone"] {
+        for other in ["ingest", "enrich", "cassandra", "redis", "query", "auth", "idempotency", "standalone"] {
             section.foreign(other);
         }
         let limits = within_grace(section, Limits::default());
