@@ -53,7 +53,8 @@ async fn who_wrote_reads_what_they_wrote_and_is_told_what_became_of_it() {
         let own = [("tidewater-receipt", &*receipt)];
         let seen = worker.ask(&Request::new("GET", "/v1/users/ada").headers(&own)).unwrap();
         assert_eq!((seen.status, &seen.json()["name"]), (200, &json!(format!("Ada {round}"))), "{}", seen.body);
-        let told = worker.ask(&Request::new("GET", &format!("/v1/changes/{receipt}"))).unwrap();
+        let path = format!("/v1/changes/{receipt}");
+        let told = worker.ask(&Request::new("GET", &path).headers(&[("prefer", "wait=9")])).unwrap();
         assert_eq!((told.status, &told.json()["state"]), (200, &json!("applied")), "{}", told.body);
     }
     let again = worker.ask(&Request::new("GET", "/v1/users/ada")).unwrap();
