@@ -127,7 +127,7 @@ async fn a_door_does_not_begin_with_keys_that_would_be_forgotten() {
     let home = Installation::build(&Stack::of_run(), "doorcache").await;
     let (host, port) = home.stack.redis_address();
     let port = port.to_string();
-    let options = [ANYWHERE, ("IDEMPOTENCY__HOST", &*host), ("IDEMPOTENCY__PORT", &*port)];
+    let options = [ANYWHERE, ("IDEMPOTENCY__HOST", host), ("IDEMPOTENCY__PORT", &*port)];
     let mut door = home.start("ingest", &options);
     assert_eq!(door.exit().await, 64, "{}", door.log());
     assert!(door.log().contains("appendonly yes"), "{}", door.log());
