@@ -170,7 +170,7 @@ impl Inside {
             .header_read_timeout(self.limits.headers_within)
             .max_buf_size(self.limits.header_bytes_max.max(8 << 10))
             .max_headers(HEADERS_MAX);
-        let strict = Strict::new(stream, self.limits.header_bytes_max, self.metrics.refused.clone());
+        let strict = Strict::new(stream, &self.limits, self.metrics.refused.clone());
         let service = service_fn(|request| {
             let inside = self.clone();
             async move { Ok::<_, Infallible>(inside.answer(request).await) }

@@ -7,11 +7,14 @@
 //!
 //! HTTP/1.1 and 1.0 only (RFC 9112).
 
+use super::limits::DoorLimits;
 use crate::telemetry::Counter;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 use tracing::debug;
 
 /// Longest line of a chunk: its size, and an extension that nobody reads.
@@ -303,12 +306,36 @@ pub(super) struct Strict<S> {
     is_over: bool,
     /// Counts connections that ended here.
     refused: Counter,
+    /// How long a client may leave an answer lying.
+    write_within: Duration,
+    /// While one does.
+    halt: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Strict<S> {
-    pub(super) fn new(stream: S, head_len_max: usize, refused: Counter) -> Self {
-        let framing = Framing::new(head_len_max);
-        Self { stream, framing, passed: Vec::new(), start: 0, is_over: false, refused }
+    pub(super) fn new(stream: S, limits: &DoorLimits, refused: Counter) -> Self {
+        Self {
+            stream,
+            framing: Framing::new(limits.header_bytes_max),
+            passed: Vec::new(),
+            start: 0,
+            is_over: false,
+            refused,
+            write_within: limits.body_within,
+            halt: None,
+        }
+    }
+
+    /// Ends a write that has made no progress for too long.
+    fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.halt = None;
+            return written;
+        }
+        let within = self.write_within;
+        let halt = self.halt.get_or_insert_with(|| Box::pin(sleep(within)));
+        ready!(halt.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")))
     }
 
     /// Takes what came, and what is to be read of it.
@@ -356,11 +383,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.bounded(context, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.bounded(context, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

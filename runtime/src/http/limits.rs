@@ -20,7 +20,7 @@ pub struct DoorLimits {
     pub requests_in_flight_max: usize,
     /// How long a head may take, and how long a connection may be idle before one.
     pub headers_within: Duration,
-    /// How long a body may come to a halt.
+    /// How long a body may come to a halt, on its way in, and an answer on its way out.
     pub body_within: Duration,
     /// How long a request may take, its body and its answer with it.
     pub request_within: Duration,
@@ -68,7 +68,7 @@ impl DoorLimits {
         let connections = "Connections at once; further ones wait to be accepted.";
         let in_flight = "Requests that are worked on at once; one that finds no place in 50 ms is answered 503.";
         let headers = "How long the head of a request may take, and a connection be idle before it.";
-        let body = "How long a body may come to a halt.";
+        let body = "How long a body may come to a halt, and an answer lie untaken.";
         let request = "How long a request may take, its body and its answer with it.";
         let head = "Largest head of a request: its line and its headers.";
         let wire = "Largest body as it is sent.";

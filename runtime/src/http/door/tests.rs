@@ -16,6 +16,9 @@ const MS: Duration = Duration::from_millis(1);
 /// Long enough for anything that is not a matter of limits.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// More than sockets hold.
+const LARGE: usize = 64 << 20;
+
 struct House {
     address: SocketAddr,
     stop: CancellationToken,
@@ -60,6 +63,7 @@ async fn open(limits: DoorLimits) -> House {
             "done"
         }),
     );
+    let router = router.route("/large", get(async || vec![b'a'; LARGE]));
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let metrics = DoorMetrics::default();
     let door = Door::bind(&DoorConfig { listen, limits }, metrics.clone()).await.unwrap();
@@ -258,6 +262,19 @@ async fn a_request_that_finds_no_place_soon_is_shed_and_others_go_on() {
     assert!(heard(&mut first).await.ends_with("done"));
     assert!(house.say(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.ends_with("here"));
     assert_eq!(house.metrics.shed.get(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answer_is_given_up() {
+    let house = open(DoorLimits { headers_within: PATIENCE, request_within: PATIENCE, ..small() }).await;
+    let mut deaf = house.connect().await;
+    deaf.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    tokio::time::sleep(50 * MS).await;
+    house.stop.cancel();
+    timeout(PATIENCE, house.served).await.expect("it is not waited for").unwrap();
+    let mut taken = Vec::new();
+    let _cut: io::Result<usize> = deaf.read_to_end(&mut taken).await;
+    assert!(taken.len() < LARGE, "{} bytes", taken.len());
 }
 
 #[tokio::test]
