@@ -9,6 +9,7 @@ mod door;
 mod framing;
 mod limits;
 mod problem;
+mod strict;
 
 pub use admin::{Config, Server};
 pub use body::{BodyFault, BodyWatch};

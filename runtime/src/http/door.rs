@@ -4,9 +4,9 @@
 //! and a request that finds no place soon is shed, so that those that have one are answered in time.
 
 use super::body::{decoded, watched};
-use super::framing::Strict;
 use super::limits::{DoorConfig, DoorLimits};
 use super::problem::Problem;
+use super::strict::Strict;
 use crate::logs::chain;
 use crate::telemetry::{Counter, Telemetry};
 use axum::Router;
