@@ -31,21 +31,9 @@ impl Sink for LogSink {
 
     /// Refuses what is larger than the topic takes.
     async fn write(&self, batch: &[Outgoing]) -> Result<Refused, Fault> {
-        let max = self.topic.record_bytes_max();
-        let refused: Refused = batch
-            .iter()
-            .enumerate()
-            .filter(|(_, item)| item.bytes() > max)
-            .map(|(at, item)| (at, too_large(item)))
-            .collect();
-        let appended = if refused.is_empty() {
-            self.topic.append(batch).await
-        } else {
-            let fit: Vec<Outgoing> = batch.iter().filter(|item| item.bytes() <= max).cloned().collect();
-            self.topic.append(&fit).await
-        };
-        appended.map_err(Error::into_fault)?;
-        Ok(refused)
+        let places = self.topic.append_fitting(batch).await.map_err(Error::into_fault)?;
+        let refused = batch.iter().zip(places).enumerate().filter(|(_, (_, place))| place.is_none());
+        Ok(refused.map(|(at, (item, _))| (at, too_large(item))).collect())
     }
 
     fn destination(&self) -> Destination<'_> {

@@ -15,19 +15,7 @@ impl Raw for RawLog {
     }
 
     async fn append(&self, batch: &[Outgoing]) -> Result<Vec<Placed>, Fault> {
-        let max = self.0.record_bytes_max();
-        let fits = |item: &Outgoing| item.bytes() <= max;
-        let appended = if batch.iter().all(fits) {
-            self.0.append(batch).await
-        } else {
-            let fit: Vec<Outgoing> = batch.iter().filter(|item| fits(item)).cloned().collect();
-            self.0.append(&fit).await
-        };
-        let mut offsets = appended.map_err(embedded::Error::into_fault)?.into_iter();
-        let place = |item: &Outgoing| match fits(item) {
-            true => offsets.next().map_or(Placed::Somewhere, Placed::At),
-            false => Placed::TooLarge,
-        };
-        Ok(batch.iter().map(place).collect())
+        let places = self.0.append_fitting(batch).await.map_err(embedded::Error::into_fault)?;
+        Ok(places.into_iter().map(|place| place.map_or(Placed::TooLarge, Placed::At)).collect())
     }
 }

@@ -133,6 +133,21 @@ impl Topic {
         wait.await.map_err(|_| Error::Closed)?
     }
 
+    /// Appends what fits, as [`Topic::append`] does; `None` in the place of a record that is larger than the topic takes.
+    ///
+    /// # Errors
+    /// As of [`Topic::append`].
+    pub async fn append_fitting(&self, items: &[Outgoing]) -> Result<Vec<Option<Offset>>, Error> {
+        let max = self.record_bytes_max();
+        let fits = |item: &Outgoing| item.bytes() <= max;
+        if items.iter().all(fits) {
+            return Ok(self.append(items).await?.into_iter().map(Some).collect());
+        }
+        let fit: Vec<Outgoing> = items.iter().filter(|item| fits(item)).cloned().collect();
+        let mut offsets = self.append(&fit).await?.into_iter();
+        Ok(items.iter().map(|item| if fits(item) { offsets.next() } else { None }).collect())
+    }
+
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.shared.is_broken() {
             return Err(Error::Broken { path: self.shared.dir.clone() });
